@@ -1,0 +1,41 @@
+"""Reply: a buffer into which RESP is written, by workers and by acceptors alike.
+
+A Reply starts in memory lent by its user (the free bytes of a reply ring) and moves to memory of its own when that is too small.
+
+Invariants
+ 1. bytes[0:length] is what was written; `lent` says whose memory it is.
+ 2. Writers never fail half-way: if memory cannot be had, MemoryError is raised before a byte changes.
+ 3. `resp` is 2 or 3 and decides the shape of null, map, set, double, boolean, big number, verbatim and push.
+"""
+from libc.stdint cimport int64_t, uint64_t
+
+cdef class Reply:
+    cdef char *bytes
+    cdef size_t length
+    cdef size_t capacity
+    cdef bint lent
+    cdef public int resp
+    cdef void lend(self, char *memory, size_t capacity) noexcept    # start over in lent memory
+    cdef void clear(self) noexcept                                  # start over in the same memory
+    cdef int reserve(self, size_t more) except -1                   # room for `more` bytes
+    cdef int raw(self, const char *data, size_t length) except -1   # RESP made elsewhere
+    cdef int bulk(self, const char *data, size_t length) except -1
+    cdef int integer(self, int64_t value) except -1
+    cdef int header(self, char kind, int64_t count) except -1       # '*', '%', '~', '>', '$' …
+    # Python callers and cold paths
+    cpdef int status(self, str text) except -1                      # +OK
+    cpdef int error(self, str text) except -1                       # "ERR …" without the dash; CR and LF become spaces
+    cpdef int null(self) except -1                                  # $-1 or _
+    cpdef int null_array(self) except -1                            # *-1 or _
+    cpdef int array(self, int64_t count) except -1
+    cpdef int map(self, int64_t pairs) except -1                    # %n, or *2n in RESP2
+    cpdef int set(self, int64_t count) except -1
+    cpdef int push(self, int64_t count) except -1
+    cpdef int number(self, int64_t value) except -1                 # integer() for Python
+    cpdef int double(self, double value) except -1
+    cpdef int boolean(self, bint value) except -1
+    cpdef int big_number(self, str digits) except -1
+    cpdef int verbatim(self, str format, bytes data) except -1
+    cpdef int string(self, object data) except -1                   # bulk() for Python: bytes or str
+    cpdef int value(self, object data) except -1                    # a Python value tree: None, bool, int, float, str/bytes, list, dict, set
+    cpdef bytes getvalue(self)

@@ -1,0 +1,96 @@
+"""Single-producer, single-consumer byte rings in shared memory.
+
+Ring file, made by `create`:
+
+    offset 0         RingHeader of the request ring (one page)
+    offset 4096      RingHeader of the reply ring (one page)
+    offset 8192      request bytes (capacity), then reply bytes (capacity)
+
+Each ring's bytes are mapped twice in a row, so a record is contiguous wherever it starts.
+
+Invariants
+ 1. Only the producer stores `tail`, only the consumer stores `head`; each sits on its own cache line.
+ 2. head <= tail <= head + capacity; both only grow, and are positions (byte counts), never offsets.
+ 3. Bytes in [head, tail) belong to the consumer, all others to the producer.
+ 4. The producer stores `tail` with release after it wrote a record; the consumer loads it with acquire before it reads one.
+    The consumer stores `head` with release after it last read a record; the producer loads it with acquire before it writes.
+ 5. A producer that dies leaves at most bytes behind `tail`, which nobody reads; its successor continues at `tail`.
+ 6. A consumer never trusts a record: `ring_peek` answers NULL and sets `corrupt` when a size does not fit in [head, tail).
+"""
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+
+cdef enum:
+    RING_INLINE_MAX = 131072  # bytes; a record above this travels in a segment
+
+cdef enum:
+    REQUEST_COMMAND = 1   # arguments follow the header
+    REQUEST_SEGMENT = 2   # lengths and arguments lie in the segment named by `hash`'s place in the body (a u64 id)
+    REQUEST_INTERNAL = 3  # like REQUEST_COMMAND; argument 0 names an internal command
+    REPLY_BYTES = 1       # RESP bytes follow the header
+    REPLY_SEGMENT = 2     # a u64 segment id follows the header; `length` bytes of RESP lie in that segment
+
+cdef struct RingHeader:
+    uint64_t magic
+    uint64_t capacity       # bytes, a power of two, a multiple of the page size
+    uint8_t _line0[48]
+    uint64_t tail           # producer's position
+    uint8_t _line1[56]
+    uint64_t head           # consumer's position
+    uint8_t _line2[56]
+
+cdef struct RequestRecord:
+    uint32_t size           # of the whole record, a multiple of 8
+    uint16_t kind
+    uint16_t command        # id in the command table
+    uint64_t token          # connection: epoch << 48 | generation << 24 | slot
+    uint64_t sequence       # of the request in its connection
+    uint64_t hash           # XXH3 of the first key of this part (0 when there is none)
+    uint32_t part           # part number of a split command, else 0
+    uint32_t argc
+    uint16_t database
+    uint8_t resp            # 2 or 3
+    uint8_t flags           # REQUEST_NO_TOUCH
+    uint32_t bytes          # of lengths and arguments together
+    # uint32_t lengths[argc], then the arguments back to back; or a uint64_t segment id
+
+cdef enum:
+    REQUEST_NO_TOUCH = 1    # CLIENT NO-TOUCH: do not set the access clock
+
+cdef struct ReplyRecord:
+    uint32_t size
+    uint16_t kind
+    uint16_t flags
+    uint64_t token
+    uint64_t sequence
+    uint64_t position       # end position of the request in its ring
+    uint32_t part
+    uint32_t _pad
+    uint64_t length         # bytes of RESP
+
+cdef struct Ring:
+    # One process's view. `next` is private: the producer's unpublished tail, or the consumer's unreleased head.
+    RingHeader *shared
+    char *bytes
+    uint64_t mask
+    uint64_t capacity
+    uint64_t next
+    uint64_t seen           # the other side's position, as last loaded
+    bint corrupt
+
+cdef class RingPair:
+    """The two rings of one (acceptor, worker) pair, mapped; unmaps itself when collected."""
+    cdef Ring request
+    cdef Ring reply
+    cdef void *_mapping
+    cdef size_t _mapped
+    cdef object path
+
+# Producer
+cdef char *ring_reserve(Ring *ring, uint32_t size) noexcept nogil   # room for `size` contiguous bytes at `next`, or NULL: full
+cdef void ring_append(Ring *ring, uint32_t size) noexcept nogil     # `next` moves past a record written at ring_reserve's answer
+cdef void ring_publish(Ring *ring) noexcept nogil                   # all appended records become visible
+cdef uint64_t ring_room(Ring *ring) noexcept nogil                  # free bytes, freshly loaded
+# Consumer
+cdef char *ring_peek(Ring *ring) noexcept nogil                     # the record at `next`, or NULL: empty (or corrupt)
+cdef void ring_advance(Ring *ring, uint32_t size) noexcept nogil    # `next` moves past it; its bytes stay ours until release
+cdef void ring_release(Ring *ring) noexcept nogil                   # everything before `next` belongs to the producer again

@@ -1,0 +1,1 @@
+"""The processes that own data: worker loop, memory, commands."""

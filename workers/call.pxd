@@ -1,0 +1,43 @@
+"""Call: one request as its handler sees it; Shard: the data it may touch.
+
+A worker has one Call and fills it anew for each request. Native handlers read its fields; Python handlers use its `def` methods.
+
+Invariants
+ 1. argv points into the request ring or a segment: valid until the handler returns, never stored.
+ 2. A handler touches the shard of each of its keys through `shard_of_key`, and no other.
+ 3. A handler writes exactly one reply, or raises: CommandError becomes an error reply and the transaction is rolled back; OutOfMemory becomes -OOM.
+"""
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from shardkv.resp cimport Reply
+from workers.memory.arena cimport Arena
+from workers.memory.keyspace cimport Found, Keyspace
+
+cdef struct Argument:
+    const char *bytes
+    uint64_t length
+
+cdef class Shard:
+    cdef readonly int index
+    cdef readonly Arena arena
+    cdef readonly Keyspace keyspace
+
+cdef class Call:
+    cdef readonly int argc
+    cdef Argument *argv
+    cdef uint64_t hash                  # of the first key
+    cdef readonly int db
+    cdef readonly int command           # id in the command table
+    cdef readonly int64_t now_ms
+    cdef Reply _reply
+    cdef Shard home                     # the executing worker's own shard
+    cdef list shards                    # shard of each key, in key order; None: all are `home`
+    cdef readonly object worker         # the worker's own services for cold commands (settings, DEBUG): see workers/loop.pyx
+    cdef uint32_t capacity
+
+    cdef Shard shard_of_key(self, int key_number)
+    cdef Found find(self, int index, int key_number) except *      # of argv[index], the key_number-th key; counts hits and misses
+    cdef Found peek(self, int index, int key_number) except *      # without setting the access clock
+    cdef uint64_t hash_of(self, int index, int key_number) noexcept
+    cdef bint is_option(self, int index, const char *lower) noexcept        # case-insensitive compare with a lower-case literal
+    cdef int64_t integer(self, int index) except? -1                        # raises CommandError("ERR value is not an integer or out of range")
+    # for Python handlers: call.argc, call.db, call.arg(i) -> bytes, call.reply -> Reply, call.find_key(i) …
