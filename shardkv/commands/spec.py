@@ -1,0 +1,93 @@
+"""What the command table can say of a command: the vocabulary of shardkv's one source of command facts.
+
+The routes and joins are shardkv's own; everything else is what Redis's COMMAND INFO, COMMAND DOCS and COMMAND GETKEYS tell of a command
+(https://redis.io/docs/latest/commands/command-docs/).
+"""
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Route(enum.IntEnum):
+    """Where a request goes; see docs/architecture.md, section 5."""
+
+    LOCAL = 0
+    KEYED = 1
+    SPLIT = 2
+    ALL = 3
+    CURSOR = 4
+
+
+class Join(enum.IntEnum):
+    """How the acceptor makes one reply of the parts' replies (routes SPLIT and ALL)."""
+
+    NONE = 0
+    SUM = 1
+    OK = 2
+    ARRAY = 3
+    CONCAT = 4
+    ANY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """One key specification: where keys begin and how to find them all (Redis's key_specs)."""
+
+    flags: tuple[str, ...]  # RO RW OW RM, ACCESS UPDATE INSERT DELETE, NOT_KEY INCOMPLETE VARIABLE_FLAGS
+    index: int | None = 1  # begin_search by position …
+    keyword: str | None = None  # … or behind a keyword, from `start_from` on
+    start_from: int = 1
+    unknown: bool = False  # neither can tell
+    last: int = 0  # find_keys range: last key relative to the first, -1 = the last argument
+    step: int = 1
+    limit: int = 0
+    keynum: tuple[int, int, int] | None = None  # find_keys keynum: (keynumidx, firstkey, keystep), instead of a range
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """One argument, as COMMAND DOCS shows it."""
+
+    name: str
+    type: str = "string"  # key string integer double pattern unix-time pure-token oneof block
+    token: str = ""
+    display: str = ""  # display_text, where it differs from the name
+    optional: bool = False
+    multiple: bool = False
+    multiple_token: bool = False
+    key_spec: int | None = None
+    since: str = ""
+    summary: str = ""
+    deprecated_since: str = ""
+    args: tuple[Arg, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command or subcommand. `name` is lower case; a subcommand's is its own word only (`encoding` of `object`)."""
+
+    name: str
+    arity: int  # as Redis counts: with the name (both words of a subcommand); negative = at least
+    group: str
+    since: str
+    summary: str
+    complexity: str
+    flags: tuple[str, ...] = ()  # lower case, as COMMAND INFO prints them: write readonly denyoom admin fast loading stale noscript …
+    acl: tuple[str, ...] = ()  # without "@", as COMMAND INFO prints them, implicit ones included
+    tips: tuple[str, ...] = ()
+    keys: tuple[KeySpec, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
+    args: tuple[Arg, ...] = ()
+    deprecated_since: str = ""
+    replaced_by: str = ""
+    doc_flags: tuple[str, ...] = ()
+    subcommands: tuple[Command, ...] = ()
+    route: Route = Route.LOCAL
+    join: Join = Join.NONE
+    split_step: int = 1  # SPLIT: arguments of one part (2 for MSET)
+    # COMMAND INFO's first key, last key, step, derived from the first range in `keys` where it says so
+    first_key: int = field(default=0)
+    last_key: int = field(default=0)
+    key_step: int = field(default=0)
