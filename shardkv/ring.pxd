@@ -32,11 +32,11 @@ cdef enum:
 cdef struct RingHeader:
     uint64_t magic
     uint64_t capacity       # bytes, a power of two, a multiple of the page size
-    uint8_t _line0[48]
+    uint8_t _line0[112]     # two lines: adjacent-line prefetch would drag the neighbour along
     uint64_t tail           # producer's position
-    uint8_t _line1[56]
+    uint8_t _line1[120]
     uint64_t head           # consumer's position
-    uint8_t _line2[56]
+    uint8_t _line2[120]
 
 cdef struct RequestRecord:
     uint32_t size           # of the whole record, a multiple of 8
@@ -83,8 +83,12 @@ cdef class RingPair:
     cdef Ring reply
     cdef void *_mapping
     cdef size_t _mapped
-    cdef object path
+    cdef readonly object path
+    cdef int _place(self, char *address, size_t length, int fd, size_t offset) except -1
 
+# A process takes its side of a ring before it uses it; it continues where its predecessor published or released.
+cdef void ring_produce(Ring *ring) noexcept nogil
+cdef void ring_consume(Ring *ring) noexcept nogil
 # Producer
 cdef char *ring_reserve(Ring *ring, uint32_t size) noexcept nogil   # room for `size` contiguous bytes at `next`, or NULL: full
 cdef void ring_append(Ring *ring, uint32_t size) noexcept nogil     # `next` moves past a record written at ring_reserve's answer

@@ -13,7 +13,9 @@ cdef class Segment:
     cdef char *address
     cdef uint64_t size
     cdef readonly uint64_t id
-    cdef object path
+    cdef readonly object path
+    @staticmethod
+    cdef Segment _map(object path, uint64_t id, int fd, uint64_t size)
     cpdef void close(self)
     cpdef void unlink(self)
 

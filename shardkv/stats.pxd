@@ -13,7 +13,7 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 cdef enum:
     COMMANDS_MAX = 640      # ids in the command table, subcommands included
-    HISTOGRAM_BUCKETS = 64  # two per power of two of nanoseconds
+    HISTOGRAM_BUCKETS = 64  # two per power of two of ticks
     COUNTERS_MAX = 64
 
 # Counters of a ProcessBlock. The names are in stats.pyx (COUNTER_NAMES) in the same order.
@@ -22,7 +22,8 @@ cdef enum Counter:
     NET_INPUT_BYTES, NET_OUTPUT_BYTES, EXPIRED_KEYS, EVICTED_KEYS, KEYSPACE_HITS, KEYSPACE_MISSES
     ERROR_REPLIES, QUERY_BUFFER_DISCONNECTS, OUTPUT_BUFFER_DISCONNECTS, LARGEST_INPUT, LARGEST_OUTPUT, CLIENT_MEMORY
     USED_MEMORY, PEAK_MEMORY, ARENA_BYTES, KEYS, EXPIRES, PID, RESTARTS, STARTED_MS, ACTIVE_EXPIRE_US, EXPIRE_CYCLES_CUT, LAZYFREE_PENDING, LAZYFREED_OBJECTS
-    WAKE_UPS, ROLLBACKS, RECOVERED_REPLIES, EXPIRED_STALE_PERC, CPU_USER_US, CPU_SYS_US, TOTAL_ACTIVE_EXPIRE_SAMPLES, DATABASE_KEYS_BASE
+    WAKE_UPS, ROLLBACKS, RECOVERED_REPLIES, EXPIRED_STALE_PERC, CPU_USER_US, CPU_SYS_US
+    TOTAL_ACTIVE_EXPIRE_SAMPLES
 
 cdef struct ControlHeader:
     uint64_t magic
@@ -55,6 +56,8 @@ cdef class ControlPage:
     cdef ProcessBlock *blocks
     cdef CommandBlock *commands
     cdef size_t _size
+    cdef uint64_t memory_in_use(self) noexcept nogil
+    cdef ProcessBlock *_block(self, str kind, int index) except NULL
     cdef ProcessBlock *acceptor(self, int index) noexcept
     cdef ProcessBlock *worker(self, int index) noexcept
     cdef CommandBlock *acceptor_commands(self, int index) noexcept
