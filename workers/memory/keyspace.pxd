@@ -27,8 +27,8 @@ cdef class Keyspace:
     cdef public uint64_t expired           # keys deleted because their time had passed
     cdef public bint lazy_expire           # False only for DEBUG
 
-    cdef Found find(self, int db, const char *key, uint64_t length, uint64_t hash) except *          # sets the access clock
-    cdef Found peek(self, int db, const char *key, uint64_t length, uint64_t hash) except *          # does not (TYPE, TTL, OBJECT, EXISTS)
+    cdef int find(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1    # sets the access clock
+    cdef int peek(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1    # does not (TYPE, TTL, OBJECT, EXISTS)
     # A string value, wherever it lies.
     cdef const char *string_bytes(self, Found *found, uint64_t *length, char *scratch) noexcept      # scratch: 24 bytes, for STRING_INT
     # Makes or overwrites `key` with a string (int-encoded when canonical and `as_raw` is False). expiry: unix ms, -1 = none. In place where it fits.
