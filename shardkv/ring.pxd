@@ -34,9 +34,13 @@ cdef struct RingHeader:
     uint64_t capacity       # bytes, a power of two, a multiple of the page size
     uint8_t _line0[112]     # two lines: adjacent-line prefetch would drag the neighbour along
     uint64_t tail           # producer's position
-    uint8_t _line1[120]
+    uint64_t publishing_tail      # reply rings: the tail about to be stored …
+    uint64_t publishing_position  # … and the request position it answers up to (workers/loop.pxd)
+    uint8_t _line1[104]
     uint64_t head           # consumer's position
-    uint8_t _line2[120]
+    uint64_t attempt_position     # request rings: the request that was executing when a worker died …
+    uint64_t attempts             # … and how often it did
+    uint8_t _line2[104]
 
 cdef struct RequestRecord:
     uint32_t size           # of the whole record, a multiple of 8

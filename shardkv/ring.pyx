@@ -23,7 +23,8 @@ from shardkv.atomic cimport atomic_load_acquire, atomic_store_release
 
 cdef enum:
     HEADERS = 8192
-    MAGIC = 0x7368_6b76_7269_6e67  # "shkvring"
+
+MAGIC = 0x7368_6b76_7269_6e67  # "shkvring"
 
 DEFAULT_CAPACITY = 1 << 20
 

@@ -10,9 +10,10 @@ from shardkv.atomic cimport atomic_add, atomic_load_relaxed, atomic_store_relaxe
 
 cdef enum:
     HEADER_BYTES = 4096
-    MAGIC = 0x7368_6b76_6374_726c  # "shkvctrl"
     VERSION = 1
     DATABASES_COUNTED = 16
+
+MAGIC = 0x7368_6b76_6374_726c  # "shkvctrl"
 
 COUNTER_NAMES = (
     "connections_received", "rejected_connections", "connected_clients", "blocked_clients", "commands_processed",

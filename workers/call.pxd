@@ -32,11 +32,16 @@ cdef class Call:
     cdef Shard home                     # the executing worker's own shard
     cdef list shards                    # shard of each key, in key order; None: all are `home`
     cdef readonly object worker         # the worker's own services for cold commands (settings, DEBUG): see workers/loop.pyx
-    cdef uint32_t capacity
+    cdef uint64_t max_string            # bytes: the directive proto-max-bulk-len
+    cdef uint64_t hits, misses          # keyspace_hits and keyspace_misses, since the loop last took them
+    cdef int capacity                   # of argv
+
+    cdef int _grow(self, uint32_t argc) except -1
+    cdef int parse(self, const char *body, uint64_t length, uint32_t argc) except -1   # lengths and arguments of a record, checked
 
     cdef Shard shard_of_key(self, int key_number)
-    cdef Found find(self, int index, int key_number) except *      # of argv[index], the key_number-th key; counts hits and misses
-    cdef Found peek(self, int index, int key_number) except *      # without setting the access clock
+    cdef int find(self, int index, int key_number, Found *out) except -1      # of argv[index], the key_number-th key; counts hits and misses
+    cdef int peek(self, int index, int key_number, Found *out) except -1      # without setting the access clock, nor counting
     cdef uint64_t hash_of(self, int index, int key_number) noexcept
     cdef bint is_option(self, int index, const char *lower) noexcept        # case-insensitive compare with a lower-case literal
     cdef int64_t integer(self, int index) except? -1                        # raises CommandError("ERR value is not an integer or out of range")

@@ -1,0 +1,58 @@
+"""A worker process. It starts unassigned, imports what it will need, and waits for the supervisor to give it a shard."""
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from setproctitle import setproctitle
+
+from shardkv.commands.table import COMMANDS
+from shardkv.control import Channel, child_channel
+from shardkv.stats import ControlPage
+from workers.commands import MODULES
+from workers.loop import Worker
+from workers.memory.arena import Arena, ArenaError
+from workers.memory.keyspace import Keyspace
+from workers.registry import load
+
+
+def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
+    """Opens the assigned shard's arena (an open journal is rolled back) and its rings. Raises ArenaError, OSError."""
+    index = assignment["index"]
+    path = os.path.join(assignment["folder"], f"arena-{index}")
+    arena = Arena.open(path, index, assignment["workers"], fresh=assignment["fresh"])
+    keyspace = Keyspace(arena, int(assignment["settings"].get("databases", "16")))
+    page = ControlPage.open(os.path.join(assignment["folder"], "control"))
+    return Worker(assignment, arena, keyspace, page, COMMANDS, load(MODULES), channel)
+
+
+def main() -> int:
+    """Runs a worker; answers the exit status."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    channel = child_channel()
+    setproctitle("shardkv: worker (spare)")
+    load(MODULES)
+    while (message := channel.receive_blocking()) is not None:
+        if message["type"] == "stop":
+            return 0
+        if message["type"] != "assign":
+            continue
+        setproctitle(f"shardkv: worker {message['index']}")
+        try:
+            worker = take_shard(message, channel)
+        except ArenaError as error:
+            channel.send({"type": "failed", "text": str(error)})
+            return 1
+        try:
+            worker.run()
+        except EOFError:
+            pass
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

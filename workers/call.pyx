@@ -1,0 +1,131 @@
+"""One request as its handler sees it: see call.pxd."""
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdlib cimport realloc, free
+
+from shardkv.errors import NOT_INTEGER, CommandError
+
+from shardkv.hashing cimport hash_key
+from shardkv.number cimport parse_int64
+
+
+class BadRecord(Exception):
+    """A ring record whose lengths do not add up."""
+
+
+cdef class Shard:
+    def __init__(self, int index, Arena arena, Keyspace keyspace) -> None:
+        self.index = index
+        self.arena = arena
+        self.keyspace = keyspace
+
+
+cdef class Call:
+    def __init__(self, Shard home, worker: object) -> None:
+        self.home = home
+        self.worker = worker
+        self._reply = Reply()
+        self.max_string = 512 << 20
+
+    def __dealloc__(self):
+        free(self.argv)
+
+    cdef int parse(self, const char *body, uint64_t length, uint32_t argc) except -1:
+        cdef uint32_t index, size
+        cdef uint64_t at = <uint64_t>argc * sizeof(uint32_t)
+        if argc == 0 or at > length:
+            raise BadRecord("argument count does not fit")
+        if <int>argc > self.capacity:
+            self._grow(argc)
+        for index in range(argc):
+            size = (<const uint32_t *>body)[index]
+            if size > length - at:
+                raise BadRecord("argument length does not fit")
+            self.argv[index].bytes = body + at
+            self.argv[index].length = size
+            at += size
+        self.argc = argc
+        return 0
+
+    cdef int _grow(self, uint32_t argc) except -1:
+        cdef void *grown = realloc(self.argv, <size_t>argc * 2 * sizeof(Argument))
+        if grown == NULL:
+            raise MemoryError()
+        self.argv = <Argument *>grown
+        self.capacity = argc * 2
+        return 0
+
+    cdef Shard shard_of_key(self, int key_number):
+        if self.shards is None:
+            return self.home
+        return <Shard>self.shards[key_number]
+
+    cdef uint64_t hash_of(self, int index, int key_number) noexcept:
+        if key_number == 0:
+            return self.hash
+        return hash_key(self.argv[index].bytes, self.argv[index].length)
+
+    cdef int find(self, int index, int key_number, Found *out) except -1:
+        self.shard_of_key(key_number).keyspace.find(
+            self.db, self.argv[index].bytes, self.argv[index].length, self.hash_of(index, key_number), out
+        )
+        if out.exists:
+            self.hits += 1
+        else:
+            self.misses += 1
+        return 0
+
+    cdef int peek(self, int index, int key_number, Found *out) except -1:
+        self.shard_of_key(key_number).keyspace.peek(
+            self.db, self.argv[index].bytes, self.argv[index].length, self.hash_of(index, key_number), out
+        )
+        return 0
+
+    cdef bint is_option(self, int index, const char *lower) noexcept:
+        cdef uint64_t at
+        cdef char letter
+        cdef const char *text = self.argv[index].bytes
+        for at in range(self.argv[index].length):
+            letter = text[at]
+            if c'A' <= letter <= c'Z':
+                letter += 32
+            if lower[at] != letter:  # also at the literal's end, as no argument that matched so far holds a NUL there
+                return False
+            if letter == 0:
+                return False
+        return lower[self.argv[index].length] == 0
+
+    cdef int64_t integer(self, int index) except? -1:
+        cdef int64_t value
+        if not parse_int64(self.argv[index].bytes, self.argv[index].length, &value):
+            raise CommandError(NOT_INTEGER)
+        return value
+
+    # -- for Python handlers
+
+    @property
+    def reply(self) -> Reply:
+        """Where the handler writes its one reply."""
+        return self._reply
+
+    @property
+    def shard(self) -> Shard:
+        """The executing worker's own shard, for commands without keys."""
+        return self.home
+
+    def arg(self, index: int) -> bytes:
+        """Argument `index` (0 is the command's name) as bytes. Raises IndexError."""
+        if not 0 <= index < self.argc:
+            raise IndexError(index)
+        return PyBytes_FromStringAndSize(self.argv[<int>index].bytes, self.argv[<int>index].length)
+
+    def args(self) -> list[bytes]:
+        """All arguments, with the name."""
+        return [self.arg(index) for index in range(self.argc)]
+
+    def option(self, index: int) -> str:
+        """Argument `index` in lower case, for options; bytes that are not ASCII are kept as escapes."""
+        return self.arg(index).decode("ascii", "backslashreplace").lower()
+
+    def number(self, index: int) -> int:
+        """Argument `index` as a 64-bit integer. Raises CommandError when it is none."""
+        return self.integer(index)
