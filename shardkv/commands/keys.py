@@ -16,14 +16,14 @@ NO_KEYS = "ERR The command has no key arguments"
 BAD_ARGUMENTS = "ERR Invalid arguments specified for command"
 BAD_COUNT = "ERR Invalid number of arguments specified for command"
 
-_READ = ("RO", "ACCESS")
-_CHANGE = ("RW", "ACCESS", "UPDATE")
-_OVERWRITE = ("OW", "UPDATE")
+_READ = ("RO", "access")
+_CHANGE = ("RW", "access", "update")
+_OVERWRITE = ("OW", "update")
 
 
 def has_keys(command: Command) -> bool:
     """Whether any request of `command` can name keys."""
-    return any("NOT_KEY" not in spec.flags for spec in command.keys)
+    return any("not_key" not in spec.flags for spec in command.keys)
 
 
 def arity_fits(command: Command, count: int) -> bool:
@@ -43,7 +43,7 @@ def keys_with_flags(command: Command, args: list[bytes]) -> list[Key]:
         return special(args) if len(args) > 1 else []
     found: list[Key] = []
     for spec in command.keys:
-        if "NOT_KEY" in spec.flags:
+        if "not_key" in spec.flags:
             continue
         positions = _positions(spec, args)
         if positions is None:
@@ -145,7 +145,7 @@ def _sort_ro(args: list[bytes]) -> list[Key]:
 
 
 def _migrate(args: list[bytes]) -> list[Key]:
-    flags = ("RW", "ACCESS", "DELETE")
+    flags = ("RW", "access", "delete")
     place = 6
     while place < len(args):
         word = args[place].lower()

@@ -14,22 +14,22 @@ def _command(name: str, arity: int, *keys: KeySpec, flags: tuple[str, ...] = ())
     return Command(name, arity, "test", "1.0.0", "", "", flags=flags, keys=keys)
 
 
-RW = ("RW", "UPDATE")
-GET = _command("get", 2, KeySpec(("RO", "ACCESS")))
-MGET = _command("mget", -2, KeySpec(("RO", "ACCESS"), last=-1))
-MSET = _command("mset", -3, KeySpec(("OW", "UPDATE"), last=-1, step=2))
-BITOP = _command("bitop", -4, KeySpec(("OW", "UPDATE"), index=2), KeySpec(("RO", "ACCESS"), index=3, last=-1))
+RW = ("RW", "update")
+GET = _command("get", 2, KeySpec(("RO", "access")))
+MGET = _command("mget", -2, KeySpec(("RO", "access"), last=-1))
+MSET = _command("mset", -3, KeySpec(("OW", "update"), last=-1, step=2))
+BITOP = _command("bitop", -4, KeySpec(("OW", "update"), index=2), KeySpec(("RO", "access"), index=3, last=-1))
 EVAL = _command("eval", -3, KeySpec(RW, index=2, keynum=(0, 1, 1)), flags=("no_mandatory_keys",))
-ZUNION = _command("zunion", -3, KeySpec(("RO", "ACCESS"), keynum=(0, 1, 1)))
-XREAD = _command("xread", -4, KeySpec(("RO", "ACCESS"), index=None, keyword="STREAMS", last=-1, limit=2))
+ZUNION = _command("zunion", -3, KeySpec(("RO", "access"), keynum=(0, 1, 1)))
+XREAD = _command("xread", -4, KeySpec(("RO", "access"), index=None, keyword="STREAMS", last=-1, limit=2))
 GEORADIUS = _command(
-    "georadius", -6, KeySpec(("RO", "ACCESS")), KeySpec(("OW", "UPDATE"), index=None, keyword="STORE", start_from=6)
+    "georadius", -6, KeySpec(("RO", "access")), KeySpec(("OW", "update"), index=None, keyword="STORE", start_from=6)
 )
-SET = _command("set", -3, KeySpec(("RW", "ACCESS", "UPDATE", "VARIABLE_FLAGS")))
-BITFIELD = _command("bitfield", -2, KeySpec(("RW", "UPDATE", "ACCESS", "VARIABLE_FLAGS")))
-SORT = _command("sort", -2, KeySpec(("RO", "ACCESS")), KeySpec(("OW", "UPDATE"), unknown=True))
-MIGRATE = _command("migrate", -6, KeySpec(("RW",), index=3), KeySpec(("RW", "INCOMPLETE"), index=None, keyword="KEYS", start_from=-2))
-SPUBLISH = _command("spublish", 3, KeySpec(("NOT_KEY",)))
+SET = _command("set", -3, KeySpec(("RW", "access", "update", "variable_flags")))
+BITFIELD = _command("bitfield", -2, KeySpec(("RW", "update", "access", "variable_flags")))
+SORT = _command("sort", -2, KeySpec(("RO", "access")), KeySpec(("OW", "update"), unknown=True))
+MIGRATE = _command("migrate", -6, KeySpec(("RW",), index=3), KeySpec(("RW", "incomplete"), index=None, keyword="KEYS", start_from=-2))
+SPUBLISH = _command("spublish", 3, KeySpec(("not_key",)))
 ALL = (GET, MGET, MSET, BITOP, EVAL, ZUNION, XREAD, GEORADIUS, SET, BITFIELD, SORT, MIGRATE, SPUBLISH)
 
 
@@ -68,12 +68,12 @@ def test_migrate_with_many_keys() -> None:
 @pytest.mark.parametrize(
     ("command", "line", "flags"),
     [
-        (SET, "set k v", ("OW", "UPDATE")),
-        (SET, "set k v ex 10 GET", ("RW", "ACCESS", "UPDATE")),
-        (BITFIELD, "bitfield k get u8 0 overflow sat", ("RO", "ACCESS")),
-        (BITFIELD, "bitfield k get u8 0 set u8 0 1", ("RW", "ACCESS", "UPDATE")),
-        (BITFIELD, "bitfield k nonsense", ("RW", "ACCESS", "UPDATE")),
-        (GET, "get k", ("RO", "ACCESS")),
+        (SET, "set k v", ("OW", "update")),
+        (SET, "set k v ex 10 GET", ("RW", "access", "update")),
+        (BITFIELD, "bitfield k get u8 0 overflow sat", ("RO", "access")),
+        (BITFIELD, "bitfield k get u8 0 set u8 0 1", ("RW", "access", "update")),
+        (BITFIELD, "bitfield k nonsense", ("RW", "access", "update")),
+        (GET, "get k", ("RO", "access")),
     ],
 )
 def test_flags_of_the_first_key(command: Command, line: str, flags: tuple[str, ...]) -> None:
