@@ -1,12 +1,13 @@
 """What the command table can say of a command: the vocabulary of shardkv's one source of command facts.
 
-The routes and joins are shardkv's own; everything else is what Redis's COMMAND INFO, COMMAND DOCS and COMMAND GETKEYS tell of a command
-(https://redis.io/docs/latest/commands/command-docs/).
+The routes and joins are shardkv's own; everything else is what Redis's COMMAND INFO, COMMAND DOCS and COMMAND GETKEYS
+tell of a command (https://redis.io/docs/latest/commands/command-docs/).
 """
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 
 class Route(enum.IntEnum):
@@ -34,7 +35,8 @@ class Join(enum.IntEnum):
 class KeySpec:
     """One key specification: where keys begin and how to find them all (Redis's key_specs)."""
 
-    flags: tuple[str, ...]  # RO RW OW RM, ACCESS UPDATE INSERT DELETE, NOT_KEY INCOMPLETE VARIABLE_FLAGS
+    # As COMMAND INFO prints them: RO RW OW RM, access update insert delete, not_key incomplete variable_flags.
+    flags: tuple[str, ...]
     index: int | None = 1  # begin_search by position …
     keyword: str | None = None  # … or behind a keyword, from `start_from` on
     start_from: int = 1
@@ -44,6 +46,14 @@ class KeySpec:
     limit: int = 0
     keynum: tuple[int, int, int] | None = None  # find_keys keynum: (keynumidx, firstkey, keystep), instead of a range
     notes: str = ""
+
+    def at(self, index: int, last: int = 0) -> KeySpec:
+        """Answers the same use of keys, from argument `index` on."""
+        return replace(self, index=index, last=last)
+
+    def to_end(self, step: int = 1) -> KeySpec:
+        """Answers the same use of keys, up to the last argument."""
+        return replace(self, last=-1, step=step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,12 @@ class Arg:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command or subcommand. `name` is lower case; a subcommand's is its own word only (`encoding` of `object`)."""
+    """One command or subcommand.
+
+    `name` is lower case. Where a command is declared, a subcommand has its own word only (`encoding`), `acl` has only
+    what the flags do not imply, and the last three fields are 0; shardkv/commands/table.py makes the rest
+    (`object|encoding`, `read`, `slow`, key positions).
+    """
 
     name: str
     arity: int  # as Redis counts: with the name (both words of a subcommand); negative = at least
@@ -74,8 +89,8 @@ class Command:
     since: str
     summary: str
     complexity: str
-    flags: tuple[str, ...] = ()  # lower case, as COMMAND INFO prints them: write readonly denyoom admin fast loading stale noscript …
-    acl: tuple[str, ...] = ()  # without "@", as COMMAND INFO prints them, implicit ones included
+    flags: tuple[str, ...] = ()  # as COMMAND INFO prints them: write readonly denyoom admin fast …
+    acl: tuple[str, ...] = ()  # without "@", as COMMAND INFO prints them
     tips: tuple[str, ...] = ()
     keys: tuple[KeySpec, ...] = ()
     history: tuple[tuple[str, str], ...] = ()
@@ -87,7 +102,42 @@ class Command:
     route: Route = Route.LOCAL
     join: Join = Join.NONE
     split_step: int = 1  # SPLIT: arguments of one part (2 for MSET)
-    # COMMAND INFO's first key, last key, step, derived from the first range in `keys` where it says so
+    # COMMAND INFO's first key, last key (negative: from the end) and step, derived from `keys`; 0 = no keys
     first_key: int = field(default=0)
     last_key: int = field(default=0)
     key_step: int = field(default=0)
+
+
+# How a command uses its keys: the combinations that occur.
+PEEK = KeySpec(("RO",))
+READ = KeySpec(("RO", "access"))
+CHANGE = KeySpec(("RW", "update"))
+READ_CHANGE = KeySpec(("RW", "access", "update"))
+EXTEND = KeySpec(("RW", "insert"))
+TAKE = KeySpec(("RW", "access", "delete"))
+OVERWRITE = KeySpec(("OW", "update"))
+CREATE = KeySpec(("OW", "insert"))
+REMOVE = KeySpec(("RM", "delete"))
+
+KEY = Arg("key", "key", key_spec=0)
+KEYS = Arg("key", "key", key_spec=0, multiple=True)
+
+
+def word(token: str, **more: Any) -> Arg:
+    """Answers a bare word such as NX, named after itself."""
+    return Arg(token.lower(), "pure-token", token, **more)
+
+
+def one_of(name: str, *args: Arg, **more: Any) -> Arg:
+    """Answers a choice among `args`."""
+    return Arg(name, "oneof", args=args, **more)
+
+
+def block(name: str, *args: Arg, **more: Any) -> Arg:
+    """Answers arguments that come together."""
+    return Arg(name, "block", args=args, **more)
+
+
+def integer(name: str, **more: Any) -> Arg:
+    """Answers an integer argument."""
+    return Arg(name, "integer", **more)
