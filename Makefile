@@ -1,0 +1,79 @@
+# make run      start the server (ARGS="--port 7700 --workers 4" passes flags on)
+# make test     everything pytest runs          make check        ruff, mypy, cython-lint
+# make bench    compare with redis-server       make conformance  Redis's own test suite against shardkv
+# make profile  where the CPU time goes         make docs         the figures in README.md, from bench/results.json
+
+PYTHON ?= python3
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+ARGS ?=
+PY := .venv/bin/python
+SOURCES := $(shell find shardkv workers -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
+COMPILED := $(shell find shardkv workers -name '*.pyx')
+
+# Prints the requirements of the server and of the extras named behind it.
+REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	print(*p["build-system"]["requires"], *p["project"]["dependencies"], \
+	*(r for e in sys.argv[1:] for r in p["project"]["optional-dependencies"][e]), sep="\n")
+
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.PHONY: run build test check bench profile conformance docs clean distclean
+
+run: build
+	@exec $(PY) -m shardkv $(ARGS)
+
+build: build/.made
+
+test: build .venv/.made-test
+	@$(PY) -m pytest $(ARGS)
+
+check: build .venv/.made-test
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@.venv/bin/python -m cython_lint shardkv workers
+
+bench: build .venv/.made-bench
+	@$(PY) -m bench.run $(ARGS)
+
+profile: build .venv/.made-bench
+	@$(PY) -m bench.profile $(ARGS)
+
+conformance: build
+	@$(PY) -m tests.conformance.run $(ARGS)
+
+docs: .venv/.made-bench
+	@$(PY) -m bench.report --readme
+
+# One compiler per core; setuptools compiles only what changed. A .so that was removed by hand is noticed too.
+build/.made: setup.py .venv/.made $(SOURCES) $(if $(filter-out $(words $(COMPILED)),$(shell find shardkv workers -name '*.so' | wc -l)),force)
+	@command -v $${CC:-cc} >/dev/null || { echo "shardkv needs a C compiler: no '$${CC:-cc}' found (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+	@mkdir -p build
+	@JOBS=$(JOBS) $(PY) setup.py -q build_ext --inplace >build/log 2>&1 || { cat build/log >&2; exit 1; }
+	@touch $@
+
+.PHONY: force
+force:
+
+# .venv holds the dependencies only, never shardkv itself: what runs is what stands in the tree.
+.venv/.made: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "shardkv needs Python 3.11 or newer: '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -n 1); try make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "shardkv needs Python's venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@test -x $(PY) && $(PY) -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@$(PY) -c '$(REQUIREMENTS)' >.venv/requirements.txt
+	@$(PY) -m pip install -q --disable-pip-version-check -r .venv/requirements.txt
+	@touch $@
+
+.venv/.made-test .venv/.made-bench: .venv/.made-%: .venv/.made
+	@$(PY) -c '$(REQUIREMENTS)' $* >.venv/requirements-$*.txt
+	@$(PY) -m pip install -q --disable-pip-version-check -r .venv/requirements-$*.txt
+	@touch $@
+
+clean:
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find shardkv workers -name '*.so' -delete
+	@find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	@rm -rf .venv .conformance
