@@ -1,0 +1,107 @@
+"""The command table: what every entry must satisfy, and that its facts are Redis's."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from shardkv.commands.__main__ import page
+from shardkv.commands.spec import Arg, Command, Join, Route
+from shardkv.commands.table import ACL_CATEGORIES, COMMANDS, FLAGS, by_name, command_id, containers
+
+COMMANDS_MAX = 640  # of the control page
+ROOT = Path(__file__).parents[3]
+
+each_command = pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+
+
+def test_ids_are_places_and_names_are_unique() -> None:
+    assert len(by_name) == len(COMMANDS) < COMMANDS_MAX
+    for place, command in enumerate(COMMANDS):
+        assert command_id(command.name) == place
+        assert by_name[command.name] is command
+    with pytest.raises(KeyError):
+        command_id("no-such-command")
+
+
+def test_subcommands_follow_their_container() -> None:
+    assert set(containers) == {"object", "client", "command", "config", "memory"}
+    for name, subcommands in containers.items():
+        first = command_id(name) + 1
+        assert COMMANDS[first : first + len(subcommands)] == by_name[name].subcommands
+        assert [f"{name}|{subcommand}" for subcommand in subcommands] == [c.name for c in subcommands.values()]
+
+
+@each_command
+def test_vocabulary(command: Command) -> None:
+    assert command.name == command.name.lower()
+    assert command.summary and command.since
+    assert set(command.flags) <= set(FLAGS)
+    assert set(command.acl) <= set(ACL_CATEGORIES)
+    assert ("fast" in command.acl) != ("slow" in command.acl)
+    assert not {"write", "readonly"} <= set(command.flags)
+    assert bool(command.deprecated_since) == ("deprecated" in command.doc_flags)
+
+
+def _fewest(args: tuple[Arg, ...]) -> int:
+    return sum(_fewest_of(arg) for arg in args if not arg.optional)
+
+
+def _fewest_of(arg: Arg) -> int:
+    if arg.type == "pure-token":
+        return 1
+    inner = 1
+    if arg.type == "block":
+        inner = _fewest(arg.args)
+    elif arg.type == "oneof":
+        inner = min(0 if option.optional else _fewest_of(option) for option in arg.args)
+    return inner + bool(arg.token)
+
+
+def _may_be_longer(args: tuple[Arg, ...]) -> bool:
+    return any(arg.optional or arg.multiple or _may_be_longer(arg.args) for arg in args)
+
+
+@each_command
+def test_arity_fits_the_arguments(command: Command) -> None:
+    words = command.name.count("|") + 1
+    if command.subcommands or command.name in ("debug", "quit"):
+        return  # their arguments are not told
+    fewest = words + _fewest(command.args)
+    if command.name in ("client|kill", "bitop"):
+        fewest = abs(command.arity)  # one filter at least; BITOP's arguments are counted by the command itself
+    assert abs(command.arity) == fewest
+    assert (command.arity < 0) == _may_be_longer(command.args)
+
+
+@each_command
+def test_keys_and_route_belong_together(command: Command) -> None:
+    assert (command.route in (Route.KEYED, Route.SPLIT)) == bool(command.keys)
+    assert (command.first_key > 0) == bool(command.keys)
+    assert (command.join is not Join.NONE) == (command.route in (Route.SPLIT, Route.ALL))
+    if command.route is Route.SPLIT:
+        assert (command.first_key, command.last_key, command.key_step) == (1, -1, command.split_step)
+    named = {arg.key_spec for arg in command.args if arg.type == "key"}
+    assert named <= set(range(len(command.keys)))
+
+
+@pytest.mark.parametrize(
+    ("name", "positions"),
+    [
+        ("get", (1, 1, 1)),
+        ("mget", (1, -1, 1)),
+        ("mset", (1, -1, 2)),
+        ("bitop", (2, -1, 1)),
+        ("rename", (1, 2, 1)),
+        ("lcs", (1, 2, 1)),
+        ("object|encoding", (2, 2, 1)),
+        ("scan", (0, 0, 0)),
+    ],
+)
+def test_key_positions(name: str, positions: tuple[int, int, int]) -> None:
+    command = by_name[name]
+    assert (command.first_key, command.last_key, command.key_step) == positions
+
+
+def test_documentation_is_up_to_date() -> None:
+    assert (ROOT / "docs" / "commands.md").read_text() == page(), "run: python -m shardkv.commands > docs/commands.md"
