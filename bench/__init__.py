@@ -1,0 +1,1 @@
+"""Comparisons with redis-server: `make bench` and `make profile`."""

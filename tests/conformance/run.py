@@ -1,0 +1,145 @@
+"""`make conformance`: Redis's own test suite against shardkv, with one worker and with three.
+
+`expected/<workers>/<unit>.txt` lists, a name a line, the tests that must pass. A listed test that fails, or is not there
+any more, is a failure; so is a failing test that no one accounts for. `beyond.tsv` accounts for the rest: unit, what the
+test needs that this version has not, name. `--update` adds tests that newly pass to the lists and takes them out of
+`beyond.tsv`: what must pass only grows.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.servers import ServerError, free_port, running
+from tests.conformance import source, suite
+
+HERE = Path(__file__).parent
+BEYOND = HERE / "beyond.tsv"
+UNITS = (
+    "unit/type/string", "unit/type/incr", "unit/keyspace", "unit/expire", "unit/scan", "unit/bitops", "unit/bitfield",
+    "unit/protocol", "unit/querybuf", "unit/info-command", "unit/quit", "unit/limits",
+)
+WORKERS = (1, 3)
+FLAGS = ["--enable-debug-command", "yes"]
+
+
+@dataclass
+class Verdict:
+    """A unit's outcome held against the lists."""
+
+    passed: int
+    skipped: int
+    failures: list[str] = field(default_factory=list)
+    new: Counter[str] = field(default_factory=Counter)
+
+
+def expected_file(workers: int, unit: str) -> Path:
+    """Where the list of a unit's tests that must pass is."""
+    return HERE / "expected" / str(workers) / f"{unit}.txt"
+
+
+def read_expected(workers: int, unit: str) -> Counter[str]:
+    """Names of the tests that must pass; a name that repeats in the suite repeats in the list."""
+    path = expected_file(workers, unit)
+    return Counter(path.read_text().splitlines()) if path.exists() else Counter()
+
+
+def read_beyond() -> dict[tuple[str, str], str]:
+    """What each test beyond this version needs, by unit and name."""
+    rows = (line.split("\t") for line in BEYOND.read_text().splitlines() if line and not line.startswith("#"))
+    return {(unit, name): needs for unit, needs, name in rows}
+
+
+def judge(unit: str, outcome: suite.Outcome, expected: Counter[str], beyond: dict[tuple[str, str], str]) -> Verdict:
+    """Compares test by test."""
+    verdict = Verdict(outcome.passed.total(), outcome.skipped.total(), new=outcome.passed - expected)
+    for name in sorted((expected - outcome.passed).keys() | outcome.failed.keys()):
+        if name not in expected and (unit, name) in beyond:
+            verdict.skipped += 1
+            continue
+        reason = outcome.failed.get(name, "did not run, though the list says it must pass")
+        verdict.failures.append(f"{name}: {reason}")
+    verdict.failures += outcome.trouble
+    return verdict
+
+
+def update(workers: int, unit: str, new: Counter[str]) -> None:
+    """Adds tests to the list, and takes them out of `beyond.tsv`."""
+    path = expected_file(workers, unit)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{name}\n" for name in sorted((read_expected(workers, unit) + new).elements())))
+    lines = BEYOND.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not (line.startswith(f"{unit}\t") and line.rstrip("\n").split("\t")[2] in new)]
+    BEYOND.write_text("".join(kept))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the chosen units; returns how many tests failed."""
+    folder = source.suite()
+    total = Verdict(0, 0)
+    for workers in options.workers:
+        for unit in options.unit:
+            begun = time.monotonic()
+            verdict = run_one(folder, unit, workers, options)
+            report(unit, workers, verdict, time.monotonic() - begun)
+            total.passed += verdict.passed
+            total.skipped += verdict.skipped
+            total.failures += verdict.failures
+    print(f"{total.passed} passed, {len(total.failures)} failed, {total.skipped} skipped")
+    return len(total.failures)
+
+
+def run_one(folder: Path, unit: str, workers: int, options: argparse.Namespace) -> Verdict:
+    """One unit against a fresh server."""
+    try:
+        with running(options.server, workers, FLAGS) as server:
+            outcome = suite.run_unit(folder, unit, server.port, free_port(64), options.timeout)
+            if server.process.poll() is not None:
+                outcome.trouble.append(f"the server ended with status {server.process.returncode}")
+    except ServerError as error:
+        outcome = suite.Outcome(trouble=[str(error)])
+    verdict = judge(unit, outcome, read_expected(workers, unit), read_beyond())
+    if options.update:
+        update(workers, unit, verdict.new)
+    return verdict
+
+
+def report(unit: str, workers: int, verdict: Verdict, seconds: float) -> None:
+    """A line for the unit, and below it what failed and what is new."""
+    where = f"{workers} worker{'s' if workers > 1 else ''}"
+    counts = f"{verdict.passed} passed, {len(verdict.failures)} failed, {verdict.skipped} skipped"
+    print(f"{unit:<20} {where:<10} {counts}  ({seconds:.1f} s)")
+    for failure in verdict.failures:
+        print(f"    failed: {failure}")
+    for name in verdict.new:
+        print(f"    new: {name}")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Reads the command line; exit status 1 when something failed, 2 when the suite cannot be run here."""
+    parser = argparse.ArgumentParser(prog="make conformance", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--unit", action="append", choices=UNITS, help="only this unit; may be repeated")
+    parser.add_argument("--workers", action="append", type=int, help="only with that many workers; may be repeated")
+    parser.add_argument("--server", choices=("shardkv", "redis"), default="shardkv", help="redis: a baseline")
+    parser.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="for one unit (120)")
+    parser.add_argument("--update", action="store_true", help="add tests that newly pass to the lists")
+    options = parser.parse_args()
+    options.unit = options.unit or UNITS
+    options.workers = options.workers or (WORKERS if options.server == "shardkv" else WORKERS[:1])
+    if suite.tclsh() is None:
+        print("conformance needs Tcl: apt-get install tcl", file=sys.stderr)
+        return 2
+    try:
+        return min(run(options), 1)
+    except (source.SourceError, ServerError) as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Brings Redis 7.0's source package here, through apt as the machine has it configured, and makes its suite ready.
+
+Nothing outside `.conformance/` is written: apt gets folders of its own for its lists and cache, and a list of source
+entries derived from the entries the machine already has. No privileges are needed.
+"""
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / ".conformance"
+SUITE = WORK / "redis"
+VERSION = "7.0."
+FETCH_SECONDS = 300
+
+# What the suite takes for granted of an external server and this version of shardkv has not: file, text, replacement.
+ADJUSTMENTS = (
+    # FUNCTION comes with scripting; every unit begins with it.
+    ("tests/support/server.tcl", "    r function flush\n", "    catch {r function flush}\n"),
+    # Kept from external servers because of its maxclients, which CONFIG SET can change as well.
+    ("tests/unit/limits.tcl", '"limits network external:skip"', '"limits network"'),
+)
+
+
+class SourceError(Exception):
+    """The suite could not be had; the text is for the user."""
+
+
+def suite() -> Path:
+    """Folder of Redis's source, ready for the suite to be run in; fetches it the first time. Raises SourceError."""
+    if not (SUITE / "tests/test_helper.tcl").exists():
+        _unpack(_download())
+    link_programs(SUITE)
+    return SUITE
+
+
+def _download() -> Path:
+    apt = WORK / "apt"
+    for folder in ("lists/partial", "cache/archives/partial", "parts"):
+        (apt / folder).mkdir(parents=True, exist_ok=True)
+    entries = source_entries(Path("/etc/apt"))
+    if not entries:
+        raise SourceError("apt has no package sources here, so Redis's source cannot be fetched")
+    for old in apt.glob("sources.*"):
+        old.unlink()
+    for ending, text in entries.items():
+        (apt / "parts" / f"shardkv{ending}").write_text(text)
+    options = [
+        f"-oDir::Etc::sourcelist={apt}/none", f"-oDir::Etc::sourceparts={apt}/parts",
+        f"-oDir::State::lists={apt}/lists", f"-oDir::Cache={apt}/cache", "-oAcquire::Languages=none",
+        "-oAPT::Sandbox::User=root", "-qq",
+    ]
+    _run(["apt-get", *options, "update"], apt, check=False)  # one entry without sources does not matter
+    _run(["apt-get", *options, "--download-only", "source", "redis"], apt)
+    found = sorted(apt.glob(f"redis_*{VERSION}*.orig.tar.*"))
+    found = [path for path in found if not path.name.endswith(".asc")]
+    if not found:
+        got = ", ".join(path.name for path in apt.glob("redis_*.dsc")) or "nothing"
+        raise SourceError(f"apt's source package of redis is not {VERSION}x but {got}")
+    return found[-1]
+
+
+def _run(command: list[str], folder: Path, check: bool = True) -> None:
+    try:
+        done = subprocess.run(
+            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=FETCH_SECONDS
+        )
+    except FileNotFoundError:
+        raise SourceError(f"{command[0]} is missing: the suite comes as a Debian source package") from None
+    except subprocess.TimeoutExpired:
+        raise SourceError(f"{command[0]} did not end within {FETCH_SECONDS} seconds") from None
+    if check and done.returncode:
+        raise SourceError(f"{command[0]} failed: {' | '.join((done.stderr or done.stdout).splitlines()[-3:])}")
+
+
+def source_entries(folder: Path) -> dict[str, str]:
+    """apt's entries below `folder`, asking for sources instead of packages: texts by ending (.list, .sources)."""
+    texts: dict[str, list[str]] = {".list": [], ".sources": []}
+    for path in [folder / "sources.list", *sorted((folder / "sources.list.d").glob("*"))]:
+        if not path.is_file():
+            continue
+        text = path.read_text(errors="replace")
+        if path.suffix == ".list":
+            entries = (re.fullmatch(r"\s*deb(?:-src)?(\s+.*)", line) for line in text.splitlines())
+            texts[".list"] += [f"deb-src{entry[1]}" for entry in entries if entry]
+        elif path.suffix == ".sources":
+            for stanza in re.split(r"\n\s*\n", text):
+                changed, count = re.subn(r"(?im)^types:.*$", "Types: deb-src", stanza)
+                if count and not re.search(r"(?im)^enabled:\s*no", stanza):
+                    texts[".sources"].append(changed.strip("\n") + "\n")
+    unique = {ending: list(dict.fromkeys(entries)) for ending, entries in texts.items()}
+    return {ending: "\n".join(entries) + "\n" for ending, entries in unique.items() if entries}
+
+
+def _unpack(archive: Path) -> None:
+    fresh = WORK / "unpacked"
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(SUITE, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    _run(["tar", "-xf", str(archive)], fresh)
+    (inside,) = fresh.iterdir()
+    for name, old, new in ADJUSTMENTS:
+        path = inside / name
+        text = path.read_text()
+        if text.count(old) != 1:
+            raise SourceError(f"{name} of {archive.name} is not as expected: {old.strip()!r} is not there once")
+        path.write_text(text.replace(old, new))
+    inside.rename(SUITE)
+    fresh.rmdir()
+
+
+def link_programs(suite_folder: Path) -> None:
+    """Puts the machine's Redis programs where the suite looks for them; tests that need one that is missing fail."""
+    for name in ("redis-cli", "redis-benchmark", "redis-server"):
+        link, program = suite_folder / "src" / name, shutil.which(name)
+        if program and not link.exists():
+            link.symlink_to(program)
