@@ -22,7 +22,8 @@ from posix.mman cimport (
 from shardkv.atomic cimport atomic_load_acquire, atomic_store_release
 
 cdef enum:
-    HEADERS = 8192
+    HEADERS = 8192     # both pages of headers
+    REPLY_HEADER = 4096
 
 MAGIC = 0x7368_6b76_7269_6e67  # "shkvring"
 
@@ -44,7 +45,7 @@ cdef class RingPair:
             os.posix_fallocate(fd, 0, HEADERS + 2 * capacity)
             header = MAGIC.to_bytes(8, "little") + capacity.to_bytes(8, "little")
             os.pwrite(fd, header, 0)
-            os.pwrite(fd, header, HEADERS // 2)
+            os.pwrite(fd, header, REPLY_HEADER)
         finally:
             os.close(fd)
         return RingPair.open(path)
@@ -58,7 +59,7 @@ cdef class RingPair:
             header = os.pread(fd, 16, 0)
             capacity = int.from_bytes(header[8:16], "little")
             if (
-                int.from_bytes(header[:8], "little") != MAGIC or os.pread(fd, 16, HEADERS // 2) != header
+                int.from_bytes(header[:8], "little") != MAGIC or os.pread(fd, 16, REPLY_HEADER) != header
                 or capacity & (capacity - 1) or os.fstat(fd).st_size != HEADERS + 2 * capacity
             ):
                 raise RingError(f"{path} is not a ring file")
@@ -71,6 +72,7 @@ cdef class RingPair:
     def _map(self, int fd, size_t capacity):
         # Headers once, then each ring's bytes twice in a row.
         cdef char *base
+        cdef size_t half
         self._mapped = HEADERS + 4 * capacity
         self._mapping = c_mmap(NULL, self._mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
         if self._mapping == MAP_FAILED:
@@ -82,7 +84,7 @@ cdef class RingPair:
             self._place(base + HEADERS + half * capacity, capacity, fd, HEADERS)
             self._place(base + HEADERS + (2 + half) * capacity, capacity, fd, HEADERS + capacity)
         attach(&self.request, <RingHeader *>base, base + HEADERS)
-        attach(&self.reply, <RingHeader *>(base + HEADERS // 2), base + HEADERS + 2 * capacity)
+        attach(&self.reply, <RingHeader *>(base + REPLY_HEADER), base + HEADERS + 2 * capacity)
 
     cdef int _place(self, char *address, size_t length, int fd, size_t offset) except -1:
         if c_mmap(address, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset) == MAP_FAILED:

@@ -1,0 +1,149 @@
+"""Rings for tests: the producer's and the consumer's side of a RingPair, from Python. Nothing of the server imports this."""
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from shardkv.hashing cimport hash_key
+from shardkv.ring cimport (
+    REPLY_SEGMENT,
+    REQUEST_COMMAND,
+    REQUEST_INTERNAL,
+    ReplyRecord,
+    RequestRecord,
+    Ring,
+    RingPair,
+    ring_advance,
+    ring_append,
+    ring_consume,
+    ring_peek,
+    ring_produce,
+    ring_publish,
+    ring_release,
+    ring_reserve,
+)
+from shardkv.segment cimport Segment, SegmentStore
+
+
+cdef class RingSide:
+    """One side of one ring; records are a u32 size, padding to 8, and the payload."""
+    cdef RingPair pair
+    cdef Ring *ring
+
+    def __init__(self, RingPair pair, reply: bool, produce: bool) -> None:
+        self.pair = pair
+        self.ring = &pair.reply if reply else &pair.request
+        if produce:
+            ring_produce(self.ring)
+        else:
+            ring_consume(self.ring)
+
+    def append(self, payload: bytes) -> bool:
+        """Appends one record without publishing it; False when the ring is full."""
+        cdef uint32_t size = (16 + len(payload) + 7) & ~7
+        cdef char *record = ring_reserve(self.ring, size)
+        if record == NULL:
+            return False
+        (<uint32_t *>record)[0] = size
+        (<uint64_t *>record)[1] = len(payload)
+        memcpy(record + 16, <const char *>payload, len(payload))
+        ring_append(self.ring, size)
+        return True
+
+    def publish(self) -> None:
+        ring_publish(self.ring)
+
+    def take(self) -> bytes | None:
+        """Takes one record without releasing it; None when the ring is empty."""
+        cdef char *record = ring_peek(self.ring)
+        if record == NULL:
+            return None
+        ring_advance(self.ring, (<uint32_t *>record)[0])
+        return PyBytes_FromStringAndSize(record + 16, (<uint64_t *>record)[1])
+
+    def release(self) -> None:
+        ring_release(self.ring)
+
+    def damage(self, uint32_t size) -> None:
+        """Writes a record with a wrong size."""
+        cdef char *record = ring_reserve(self.ring, 64)
+        memset(record, 0, 64)
+        (<uint32_t *>record)[0] = size
+        ring_append(self.ring, 64)
+
+    @property
+    def corrupt(self) -> bool:
+        return self.ring.corrupt
+
+    @property
+    def position(self) -> int:
+        return self.ring.next
+
+
+cdef class FakeAcceptor:
+    """Puts requests into a pair's request ring and takes replies out, as an acceptor would."""
+    cdef RingPair pair
+    cdef readonly uint64_t sequence
+
+    def __init__(self, RingPair pair) -> None:
+        self.pair = pair
+        ring_produce(&pair.request)
+        ring_consume(&pair.reply)
+
+    def request(self, command: int, *arguments: bytes, database: int = 0, internal: bool = False, key: int = 1) -> None:
+        """Publishes one request; `key` is the index of its first key."""
+        cdef uint32_t argc = len(arguments)
+        body = b"".join(len(a).to_bytes(4, "little") for a in arguments) + b"".join(arguments)
+        cdef uint32_t size = (sizeof(RequestRecord) + <uint32_t>len(body) + 7) & ~7
+        cdef RequestRecord *record = <RequestRecord *>ring_reserve(&self.pair.request, size)
+        if record == NULL:
+            raise BufferError("request ring is full")
+        memset(record, 0, sizeof(RequestRecord))
+        record.size, record.kind, record.command = size, REQUEST_INTERNAL if internal else REQUEST_COMMAND, command
+        record.sequence, record.argc, record.resp, record.bytes = self.sequence, argc, 2, len(body)
+        record.database = database
+        if key < len(arguments):
+            record.hash = hash_key(arguments[key], len(arguments[key]))
+        memcpy(record + 1, <const char *>body, len(body))
+        ring_append(&self.pair.request, size)
+        ring_publish(&self.pair.request)
+        self.sequence += 1
+
+    def replies(self) -> list[tuple[int, bytes]]:
+        """(sequence, RESP) of all published replies; those in segments as b'segment'."""
+        cdef ReplyRecord *record
+        answer = []
+        while True:
+            record = <ReplyRecord *>ring_peek(&self.pair.reply)
+            if record == NULL:
+                break
+            text = b"segment" if record.kind == REPLY_SEGMENT else PyBytes_FromStringAndSize(<char *>(record + 1), record.length)
+            answer.append((record.sequence, text))
+            ring_advance(&self.pair.reply, record.size)
+        ring_release(&self.pair.reply)
+        return answer
+
+
+cdef class Segments:
+    """A SegmentStore whose segments are bytes."""
+    cdef SegmentStore store
+
+    def __init__(self, folder: str) -> None:
+        self.store = SegmentStore(folder)
+
+    def write(self, content: bytes) -> int:
+        """Makes a segment with this content and answers its id."""
+        cdef Segment segment = self.store.create(len(content))
+        memcpy(segment.address, <const char *>content, len(content))
+        segment.close()
+        return segment.id
+
+    def read(self, uint64_t id, uint64_t size) -> bytes:
+        """The first `size` bytes of a segment, which is removed."""
+        cdef Segment segment = self.store.open(id, size)
+        content = PyBytes_FromStringAndSize(segment.address, size)
+        segment.unlink()
+        segment.unlink()
+        return content
+
+    def path_of(self, id: int) -> str:
+        return self.store.path_of(id)
