@@ -18,6 +18,9 @@ cdef class Reply:
     cdef void lend(self, char *memory, size_t capacity) noexcept    # start over in lent memory
     cdef void clear(self) noexcept                                  # start over in the same memory
     cdef int reserve(self, size_t more) except -1                   # room for `more` bytes
+    cdef int _grow(self, size_t more) except -1
+    cdef int _line(self, str kind, str text) except -1
+    cdef int _tree(self, object data) except -1
     cdef int raw(self, const char *data, size_t length) except -1   # RESP made elsewhere
     cdef int bulk(self, const char *data, size_t length) except -1
     cdef int integer(self, int64_t value) except -1
