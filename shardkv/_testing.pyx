@@ -1,6 +1,5 @@
 """C-only functions for tests. Nothing of the server imports this."""
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy
 
 from shardkv.hashing cimport hash_for_routing, hash_key
 from shardkv.number cimport parse_double, parse_int64, parse_long_double, print_double, print_int64, print_long_double

@@ -1,7 +1,7 @@
 """XXH3, hash tags, shards: see hashing.pxd.
 
-XXH3 reads a key of up to 240 bytes in one of five ways, by its length; each mixes words of the key with words of a fixed secret by wide multiplications.
-Longer keys are rare: the xxhash package hashes them.
+XXH3 reads a key of up to 240 bytes in one of five ways, by its length; each mixes words of the key with words
+of a fixed secret by wide multiplications. Longer keys are rare: the xxhash package hashes them.
 """
 from cpython.buffer cimport PyBUF_READ
 from cpython.memoryview cimport PyMemoryView_FromMemory
@@ -12,7 +12,8 @@ from xxhash import xxh3_64_intdigest
 
 cdef extern from *:
     """
-    static const uint64_t PRIME64_1 = 0x9E3779B185EBCA87, PRIME64_2 = 0xC2B2AE3D27D4EB4F, PRIME64_3 = 0x165667B19E3779F9;
+    static const uint64_t PRIME64_1 = 0x9E3779B185EBCA87, PRIME64_2 = 0xC2B2AE3D27D4EB4F;
+    static const uint64_t PRIME64_3 = 0x165667B19E3779F9;
     static const uint64_t MIX_1 = 0x165667919E3779F9, MIX_2 = 0x9FB21C651E98DF25;
     static const unsigned char SECRET[136] = {  /* as much of it as keys of up to 240 bytes need */
         0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x01, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c,
@@ -28,7 +29,8 @@ cdef extern from *:
     """
     const uint64_t PRIME64_1, PRIME64_2, PRIME64_3, MIX_1, MIX_2
     const unsigned char *SECRET
-    ctypedef unsigned long long uint128_t "unsigned __int128"  # for Cython any integer will do: the C compiler sees the true type
+    # For Cython any integer will do: the C compiler sees the true type.
+    ctypedef unsigned long long uint128_t "unsigned __int128"
     uint64_t swap64 "__builtin_bswap64" (uint64_t value) noexcept nogil
 
 cdef enum:
@@ -49,6 +51,10 @@ cdef inline uint64_t read32(const char *at) noexcept nogil:
 
 cdef inline uint64_t secret(int at) noexcept nogil:
     return read64(<const char *>SECRET + at)
+
+
+cdef inline uint64_t secret32(int at) noexcept nogil:
+    return read32(<const char *>SECRET + at)
 
 
 cdef inline uint64_t rotate(uint64_t word, int bits) noexcept nogil:
@@ -84,7 +90,7 @@ cdef inline uint64_t hash_0_to_3(const char *key, size_t length) noexcept nogil:
     if length == 0:
         return finish_tiny(secret(56) ^ secret(64))
     cdef uint64_t first = bytes[0], middle = bytes[length >> 1], last = bytes[length - 1]
-    return finish_tiny((first << 16 | middle << 24 | last | length << 8) ^ read32(<const char *>SECRET) ^ read32(<const char *>SECRET + 4))
+    return finish_tiny((first << 16 | middle << 24 | last | length << 8) ^ secret32(0) ^ secret32(4))
 
 
 cdef inline uint64_t hash_4_to_8(const char *key, size_t length) noexcept nogil:

@@ -121,7 +121,8 @@ cdef bint parse_double(const char *text, size_t length, double *value) noexcept:
 
 
 cdef int shortest_digits(double value, char *digits, int *exponent) noexcept:
-    # The fewest decimal digits that read back as `value` (positive, finite): value = 0.d1d2… * 10 ^ exponent. Answers their number.
+    # The fewest decimal digits that read back as `value` (positive, finite): value = 0.d1d2… * 10 ^ exponent.
+    # Answers their number.
     cdef char text[DOUBLE_DIGITS + 16]
     cdef int count = DOUBLE_SAFE_DIGITS if value >= DBL_MIN else 1
     while True:

@@ -1,7 +1,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from shardkv._testing import LentReply
 from shardkv.resp import Reply
 
@@ -29,7 +28,12 @@ def written(resp: int, method: str, *arguments: object) -> bytes:
         ("number", (-(1 << 63),), b":-9223372036854775808\r\n", b":-9223372036854775808\r\n"),
         ("double", (3.5,), b"$3\r\n3.5\r\n", b",3.5\r\n"),
         ("double", (float("-inf"),), b"$4\r\n-inf\r\n", b",-inf\r\n"),
-        ("double", (-1.7976931348623157e308,), b"$24\r\n-1.7976931348623157e+308\r\n", b",-1.7976931348623157e+308\r\n"),
+        (
+            "double",
+            (-1.7976931348623157e308,),
+            b"$24\r\n-1.7976931348623157e+308\r\n",
+            b",-1.7976931348623157e+308\r\n",
+        ),
         ("boolean", (True,), b":1\r\n", b"#t\r\n"),
         ("boolean", (False,), b":0\r\n", b"#f\r\n"),
         ("big_number", ("12345678901234567890",), b"$20\r\n12345678901234567890\r\n", b"(12345678901234567890\r\n"),
@@ -37,8 +41,18 @@ def written(resp: int, method: str, *arguments: object) -> bytes:
         ("string", ("é",), b"$2\r\n\xc3\xa9\r\n", b"$2\r\n\xc3\xa9\r\n"),
         ("string", (b"a\r\nb",), b"$4\r\na\r\nb\r\n", b"$4\r\na\r\nb\r\n"),
         ("string", (b"",), b"$0\r\n\r\n", b"$0\r\n\r\n"),
-        ("value", ([1, None, [b"x", "y"]],), b"*3\r\n:1\r\n$-1\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n", b"*3\r\n:1\r\n_\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n"),
-        ("value", ({"a": True, "b": 2.5},), b"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n$3\r\n2.5\r\n", b"%2\r\n$1\r\na\r\n#t\r\n$1\r\nb\r\n,2.5\r\n"),
+        (
+            "value",
+            ([1, None, [b"x", "y"]],),
+            b"*3\r\n:1\r\n$-1\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n",
+            b"*3\r\n:1\r\n_\r\n*2\r\n$1\r\nx\r\n$1\r\ny\r\n",
+        ),
+        (
+            "value",
+            ({"a": True, "b": 2.5},),
+            b"*4\r\n$1\r\na\r\n:1\r\n$1\r\nb\r\n$3\r\n2.5\r\n",
+            b"%2\r\n$1\r\na\r\n#t\r\n$1\r\nb\r\n,2.5\r\n",
+        ),
         ("value", ({7},), b"*1\r\n:7\r\n", b"~1\r\n:7\r\n"),
         ("value", (1 << 64,), b"$20\r\n18446744073709551616\r\n", b"(18446744073709551616\r\n"),
     ],
