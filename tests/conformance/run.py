@@ -1,9 +1,9 @@
 """`make conformance`: Redis's own test suite against shardkv, with one worker and with three.
 
-`expected/<workers>/<unit>.txt` lists, a name a line, the tests that must pass. A listed test that fails, or is not there
-any more, is a failure; so is a failing test that no one accounts for. `beyond.tsv` accounts for the rest: unit, what the
-test needs that this version has not, name. `--update` adds tests that newly pass to the lists and takes them out of
-`beyond.tsv`: what must pass only grows.
+`expected/<workers>/<unit>.txt` lists, a name a line, the tests that must pass. A listed test that fails, or is not
+there any more, is a failure; so is a failing test that no one accounts for. `beyond.tsv` accounts for the rest: unit,
+what the test needs that this version has not, name. `--update` adds tests that newly pass to the lists and takes them
+out of `beyond.tsv`: what must pass only grows.
 """
 from __future__ import annotations
 

@@ -1,0 +1,115 @@
+"""Turns bench/results.json into text: the table `make bench` prints, and the figures in README.md (`--readme`)."""
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from typing import Any
+
+from bench.servers import ROOT
+
+README = ROOT / "README.md"
+BEGIN, END = "<!-- figures: made by `make docs` -->", "<!-- end of figures -->"
+
+
+def ratio(results: dict[str, Any], depth: int, test: str, figure: str = "rps") -> float:
+    """shardkv's median divided by redis-server's."""
+    row = results["throughput"][str(depth)][test]
+    return float(row["shardkv"][figure]) / float(row["redis"][figure])
+
+
+def table(results: dict[str, Any]) -> str:
+    """The whole of it for a terminal."""
+    lines = [
+        "",
+        f"{'':<16}{'requests a second':>24}{'':>8}{'CPU µs a request':>22}{'':>8}{'p50/p99/p99.9 ms':>26}",
+        f"{'test':<13}{'P':>3}{'shardkv':>12}{'redis':>12}{'ratio':>8}{'shardkv':>11}{'redis':>11}{'ratio':>8}"
+        f"{'shardkv':>19}{'redis':>19}",
+    ]
+    for depth, tests in results["throughput"].items():
+        for test, row in tests.items():
+            ours, theirs = row["shardkv"], row["redis"]
+            lines.append(
+                f"{test:<13}{depth:>3}{ours['rps']:>12,.0f}{theirs['rps']:>12,.0f}{ratio(results, depth, test):>8.2f}"
+                f"{ours['cpu_us']:>11.2f}{theirs['cpu_us']:>11.2f}{ratio(results, depth, test, 'cpu_us'):>8.2f}"
+                f"{latency(ours):>19}{latency(theirs):>19}"
+            )
+    return "\n".join([*lines, "", *(f"{name}: {value}" for name, value in facts(results))])
+
+
+def latency(row: dict[str, Any]) -> str:
+    """Three percentiles in few characters."""
+    return "/".join(f"{row[name]:.2f}" for name in ("p50_ms", "p99_ms", "p999_ms"))
+
+
+def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is not a rate: name and text."""
+    found = []
+    for depth, tests in results["throughput"].items():
+        for test in ("get", "set"):
+            if test in tests:
+                roles = ", ".join(f"{role} {us:.2f}" for role, us in tests[test]["shardkv"]["cpu_us_by_role"].items())
+                found.append((f"CPU µs of a {test.upper()} at depth {depth}", roles))
+    ours, theirs = results["memory"]["shardkv"], results["memory"]["redis"]
+    for name, what in (("counted", "as the servers count it"), ("real", "as the system counts it")):
+        share = ours[name] / theirs[name]
+        found.append((f"bytes a key, {what}", f"{ours[name]:.1f}, redis-server {theirs[name]:.1f}: {share:.2f} times"))
+    if "death" in results:
+        pauses = results["death"]["pauses_ms"]
+        text = f"median {statistics.median(pauses):.1f} ms, longest {max(pauses):.1f} ms (without a kill "
+        text += f"{results['death']['undisturbed_ms']:.1f} ms), {results['death']['wrong_replies']} wrong replies"
+        found.append((f"longest pause of a client when a worker is killed under load, {len(pauses)} kills", text))
+    if "restart_seconds" in results:
+        keys = results["settings"]["keys"]
+        found.append((f"from start to all of {keys:,} keys after a stop", f"{results['restart_seconds']:.2f} s"))
+    return found
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The figures for README.md."""
+    machine, how = results["machine"], results["settings"]
+    lines = [
+        f"{machine['cores']} cores ({machine['cpu']}) shared with the load generator; medians of {how['rounds']} "
+        f"rounds in alternation with redis-server {how['versions']['redis']}, {how['clients']} clients.",
+        "",
+        "| redis-benchmark | depth | shardkv, requests a second | redis-server | ratio | CPU a request, ratio |",
+        "| --- | --: | --: | --: | --: | --: |",
+    ]
+    for depth, tests in results["throughput"].items():
+        for test, row in tests.items():
+            lines.append(
+                f"| {test.upper()} | {depth} | {row['shardkv']['rps']:,.0f} | {row['redis']['rps']:,.0f} "
+                f"| {ratio(results, depth, test):.2f} | {ratio(results, depth, test, 'cpu_us'):.2f} |"
+            )
+    return "\n".join([*lines, "", *(f"- {name}: {value}" for name, value in facts(results))])
+
+
+def write_readme(results: dict[str, Any]) -> None:
+    """Replaces what stands between the two marks in README.md."""
+    before, begin, rest = README.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"README.md has no '{BEGIN}' … '{END}'")
+    README.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
+
+
+def main() -> int:
+    """Prints the table of the last figures, or puts them into README.md."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--readme", action="store_true", help="write README.md's figures")
+    options = parser.parse_args()
+    path = ROOT / "bench/results.json"
+    if not path.exists():
+        print("no bench/results.json yet: make bench", file=sys.stderr)
+        return 1
+    results = json.loads(path.read_text())
+    if options.readme:
+        write_readme(results)
+    else:
+        print(table(results))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
