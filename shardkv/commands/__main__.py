@@ -44,7 +44,7 @@ def page() -> str:
     lines = [HEADING]
     for group in dict.fromkeys(command.group for command in COMMANDS):
         lines += [f"## {group.capitalize()}", "", *TABLE_HEAD]
-        lines += [_row(command) for command in COMMANDS if command.group == group and not _only_contains(command)]
+        lines += [_row(c) for c in COMMANDS if c.group == group and not _only_contains(c)]
         lines.append("")
     return "\n".join(lines)
 

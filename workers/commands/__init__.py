@@ -1,3 +1,8 @@
 """Command handlers. MODULES is the one list of modules that register handlers when imported."""
 
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = (
+    "workers.commands.debug",
+    "workers.commands.generic",
+    "workers.commands.internal",
+    "workers.commands.keyspace",
+)

@@ -1,0 +1,6 @@
+"""Commands on whole databases, and on what lies behind a key."""
+from libc.stdint cimport int64_t
+from workers.memory.keyspace cimport Found, Keyspace
+
+cdef const char *encoding_name(int type) noexcept nogil                       # what OBJECT ENCODING answers
+cdef int64_t idle_seconds(Keyspace keyspace, Found *found) noexcept           # since the key was last accessed
