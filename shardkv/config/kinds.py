@@ -115,6 +115,13 @@ class Integer(Kind):
         return int(text)
 
 
+class Clamped(Integer):
+    """An integer that is moved into its bounds."""
+
+    def bounded(self, number: int) -> int:
+        return min(max(number, self.low), self.high)
+
+
 @dataclass(frozen=True)
 class CountOrAuto(Kind):
     """A number of processes, or `auto`, whose value is 0."""

@@ -6,14 +6,14 @@ passes accepted changes on as texts.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 
 from shardkv.config.directives import BY_NAME, DIRECTIVES, STATEMENTS, Directive, Reader
 from shardkv.config.kinds import Value
 from shardkv.config.parser import Statement, split_arguments
+from shardkv.config.rewrite import rewrite_file
 from shardkv.errors import CommandError
+from shardkv.glob import matches as glob_matches
 
 OnChange = Callable[[str], None]
 
@@ -73,9 +73,9 @@ class Settings:
         lowered = pattern.lower()
         if not any(sign in pattern for sign in "[*?"):
             return {lowered: self.get(lowered)} if lowered in BY_NAME else {}
-        matches = glob_expression(lowered).fullmatch
-        found = (name for name, directive in BY_NAME.items() if not directive.hidden and matches(name))
-        return {name: self.get(name) for name in found}
+        glob = lowered.encode(errors="surrogateescape")
+        shown = (name for name, directive in BY_NAME.items() if not directive.hidden)
+        return {name: self.get(name) for name in shown if glob_matches(glob, name.encode())}
 
     def set(self, changes: Mapping[str, str], local: bool = False) -> None:
         """CONFIG SET of several directives, all or nothing; `local` says that the client is on this host.
@@ -167,8 +167,6 @@ class Settings:
 
     def rewrite(self, path: str) -> None:
         """CONFIG REWRITE: see shardkv/config/rewrite.py. Raises OSError, ConfigFileError."""
-        from shardkv.config.rewrite import rewrite_file
-
         rewrite_file(self, path)
 
 
@@ -190,39 +188,3 @@ def _other_statement(statement: Statement) -> list[str]:
     if not low <= len(statement.arguments) <= high:
         raise statement.error("wrong number of arguments")
     return [f"{statement.name}: {warning}"] if warning else []
-
-
-@lru_cache(64)
-def glob_expression(pattern: str) -> re.Pattern[str]:
-    """A glob of Redis's grammar (`*`, `?`, `[a-z]`, `[^…]`, `\\x`) as a regular expression."""
-    pieces: list[str] = []
-    at = 0
-    while at < len(pattern):
-        sign, at = pattern[at], at + 1
-        if sign == "[":
-            piece, at = _glob_class(pattern, at)
-        elif sign == "\\" and at < len(pattern):
-            piece, at = re.escape(pattern[at]), at + 1
-        else:
-            piece = {"*": ".*", "?": "."}.get(sign, re.escape(sign))
-        pieces.append(piece)
-    return re.compile("".join(pieces), re.DOTALL)
-
-
-def _glob_class(pattern: str, at: int) -> tuple[str, int]:
-    negated = pattern.startswith("^", at)
-    at += negated
-    members: list[str] = []
-    while at < len(pattern) and pattern[at] != "]":
-        if pattern[at] == "\\" and at + 1 < len(pattern):
-            at += 1
-        elif pattern[at + 1 : at + 2] == "-" and at + 2 < len(pattern):
-            low, high = sorted((pattern[at], pattern[at + 2]))
-            members.append(f"{re.escape(low)}-{re.escape(high)}")
-            at += 3
-            continue
-        members.append(re.escape(pattern[at]))
-        at += 1
-    if not members:
-        return ("." if negated else "(?!)"), at + 1
-    return f"[{'^' if negated else ''}{''.join(members)}]", at + 1

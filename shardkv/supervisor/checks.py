@@ -1,0 +1,145 @@
+"""What can be known to go wrong is looked for at start: each finding is one line that says what to do."""
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Iterator
+
+from shardkv.config.kinds import format_memory
+
+# Room that an empty instance needs in its arena folder, in bytes.
+ROOM_FIXED = 1 << 20
+ROOM_PER_WORKER = 2 << 20
+RING_PAIR_BYTES = (2 << 20) + 8192
+# Descriptors of an acceptor that are no clients: listening sockets, event descriptors, log, shared memory while it is mapped.
+SPARE_DESCRIPTORS = 32
+
+
+class StartError(Exception):
+    """The server cannot start; the text is one line for the operator."""
+
+
+def check_arena_dir(path: str) -> None:
+    """Raises StartError unless `path` is a folder we may write to."""
+    if not os.path.isdir(path):
+        raise StartError(f"arena-dir {path} is not a folder; make it or choose another with --arena-dir")
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StartError(f"no permission to write to arena-dir {path}; choose another with --arena-dir")
+
+
+def room_needed(acceptors: int, workers: int, new_arenas: int) -> int:
+    """Bytes that a start needs: rings, and arenas that are not there yet."""
+    return ROOM_FIXED + new_arenas * ROOM_PER_WORKER + acceptors * workers * RING_PAIR_BYTES
+
+
+def check_room(folder: str, size: int) -> None:
+    """Tries whether `folder` can take `size` bytes, under every limit there is. Raises StartError."""
+    path = os.path.join(folder, "seg-trial")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        raise StartError(_no_room(folder, size, error)) from None
+    finally:
+        os.close(descriptor)
+        os.unlink(path)
+
+
+def _no_room(folder: str, size: int, error: OSError) -> str:
+    if error.errno == errno.EFBIG:
+        return f"the limit on file sizes (ulimit -f, RLIMIT_FSIZE) is too low: {size >> 20} MB are needed to start; raise it"
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return f"cannot allocate in {folder}: {error.strerror}"
+    status = os.statvfs(folder)
+    free = status.f_bavail * status.f_frsize
+    return (
+        f"{folder} is full: {free >> 20} MB free, {-(-size >> 20)} MB needed to start; "
+        f"enlarge it (docker run --shm-size, mount -o remount,size=…) or use --arena-dir"
+    )
+
+
+def fit_descriptors(maxclients: int, others: int) -> tuple[int, str]:
+    """Raises the soft limit on descriptors so that `maxclients` fit beside `others`; answers how many do, and a warning.
+
+    Raises StartError when not a single client does.
+    """
+    needed = maxclients + others
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return maxclients, ""
+    try:
+        top = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
+        soft = top
+    except (OSError, ValueError):
+        pass
+    if soft >= needed:
+        return maxclients, ""
+    if soft <= others:
+        raise StartError(f"the limit on open files is {soft}, too low for a single client; raise it with ulimit -n {needed}")
+    return soft - others, (
+        f"the limit on open files is {soft}: maxclients lowered from {maxclients} to {soft - others}; "
+        f"raise it with ulimit -n {needed} or LimitNOFILE={needed}"
+    )
+
+
+def memory_warnings(maxmemory: int) -> Iterator[str]:
+    """Lines about memory limits of the cgroup we are in, as far as they are below what we may use."""
+    limit = cgroup_memory_limit()
+    if limit is None:
+        return
+    if not maxmemory:
+        yield (
+            f"the cgroup's memory limit is {format_memory(limit)} and maxmemory is not set: "
+            f"the kernel would kill the server; set maxmemory below it"
+        )
+    elif maxmemory > limit:
+        yield f"maxmemory {format_memory(maxmemory)} is above the cgroup's memory limit of {format_memory(limit)}"
+
+
+def cgroup_memory_limit() -> int | None:
+    """The memory limit of our cgroup in bytes, None when there is none."""
+    for path in _limit_files():
+        try:
+            with open(path, encoding="ascii") as file:
+                text = file.read(32).strip()
+        except (OSError, ValueError):
+            continue
+        # cgroup v1 says "no limit" with a number near 2 ** 63.
+        if text.isdigit() and int(text) < 1 << 60:
+            return int(text)
+    return None
+
+
+def _limit_files() -> Iterator[str]:
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            yield f"/sys/fs/cgroup{group.rstrip('/')}/memory.max"
+        elif "memory" in controllers.split(","):
+            yield f"/sys/fs/cgroup/memory{group.rstrip('/')}/memory.limit_in_bytes"
+    yield "/sys/fs/cgroup/memory.max"
+
+
+def backlog_warning(backlog: int) -> str:
+    """A line when the kernel cuts `tcp-backlog` down, else nothing."""
+    try:
+        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
+            limit = int(file.read())
+    except (OSError, ValueError):
+        return ""
+    return f"tcp-backlog {backlog} is cut to {limit}, the value of /proc/sys/net/core/somaxconn" if limit < backlog else ""
+
+
+def size_warning() -> str:
+    """A line when a limit on file sizes holds for arenas, else nothing."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    return f"the limit on file sizes (ulimit -f, RLIMIT_FSIZE) is {limit} bytes: no shard can grow beyond it"

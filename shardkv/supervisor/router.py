@@ -1,0 +1,141 @@
+"""Messages that acceptors send: who gets them, and who gets the answer.
+
+From an acceptor                                   What happens
+    {"type": "config", "id": n, "changes": {…}}    all acceptors, the sender too, get {"type": "config", "changes": {…}} in one
+                                                   order, so that all copies end up equal; the sender gets an answer
+    {"type": "ask", "id": n, "kind": k, "args": {…}}   all acceptors, the sender too, get {"type": "ask", "id": m, …}
+    {"type": "answer", "id": m, "value": v}        one acceptor's answer to that
+    {"type": "rewrite", "id": n}                   CONFIG REWRITE
+    {"type": "shutdown", "id": n, "nosave": bool}  clean stop; no answer, the connection closes
+
+To the asker: {"type": "answer", "id": n, "values": [v, …]} in order of the acceptors, without those that died or did not
+answer in time; or {"type": "answer", "id": n, "error": "ERR …"}.
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shardkv.config import ConfigFileError, Settings
+from shardkv.control import Message
+from shardkv.log import Log
+from shardkv.supervisor.process import Child
+
+ANSWER_PATIENCE = 10.0  # seconds
+
+
+@dataclass
+class Question:
+    """A question that some acceptors have yet to answer."""
+
+    asker: Child
+    id: Any
+    waiting: set[Child]
+    deadline: float
+    values: dict[int, Any] = field(default_factory=dict)
+
+
+class Router:
+    """Handles acceptors' messages. `acceptors` answers the living ones, `shutdown` is called with `keep_data`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        config_file: str,
+        log: Log,
+        acceptors: Callable[[], Iterable[Child]],
+        shutdown: Callable[[bool], None],
+    ) -> None:
+        self._settings = settings
+        self._config_file = config_file
+        self._log = log
+        self._acceptors = acceptors
+        self._shutdown = shutdown
+        self._questions: dict[int, Question] = {}
+        self._next_id = 1
+        self._handlers: Mapping[str, Callable[[Child, Message], None]] = {
+            "config": self._config,
+            "ask": self._ask,
+            "answer": self._answer,
+            "rewrite": self._rewrite,
+            "shutdown": lambda child, message: self._shutdown(not message.get("nosave", False)),
+        }
+
+    def handle(self, child: Child, message: Message) -> None:
+        """Handles one message; one of an unknown type is logged and dropped."""
+        handler = self._handlers.get(message["type"])
+        if handler:
+            handler(child, message)
+        else:
+            self._log.warning(f"{child.title} sent an unknown message '{message['type']}'")
+
+    def forget(self, child: Child) -> None:
+        """A child is gone: nobody waits for its answers, and its own questions are dropped."""
+        for number, question in list(self._questions.items()):
+            question.waiting.discard(child)
+            if question.asker is child:
+                del self._questions[number]
+        self._finish()
+
+    def deadline(self) -> float | None:
+        """When `expire` has to be called, on the monotonic clock."""
+        return min((question.deadline for question in self._questions.values()), default=None)
+
+    def expire(self) -> None:
+        """Answers questions that have waited long enough with what has come."""
+        now = time.monotonic()
+        for question in self._questions.values():
+            if question.deadline <= now:
+                question.waiting.clear()
+        self._finish()
+
+    def _config(self, child: Child, message: Message) -> None:
+        changes = message["changes"]
+        self._settings.apply(changes)
+        for acceptor in self._acceptors():
+            acceptor.channel.send({"type": "config", "changes": changes})
+        self._reply(child, message, values=[])
+
+    def _ask(self, child: Child, message: Message) -> None:
+        asked = list(self._acceptors())
+        number, self._next_id = self._next_id, self._next_id + 1
+        deadline = time.monotonic() + ANSWER_PATIENCE
+        self._questions[number] = Question(child, message["id"], set(asked), deadline)
+        for acceptor in asked:
+            acceptor.channel.send({"type": "ask", "id": number, "kind": message["kind"], "args": message.get("args", {})})
+        self._finish()
+
+    def _answer(self, child: Child, message: Message) -> None:
+        question = self._questions.get(message["id"])
+        if question and child in question.waiting:
+            question.waiting.discard(child)
+            question.values[child.index] = message.get("value")
+            self._finish()
+
+    def _finish(self) -> None:
+        for number, question in list(self._questions.items()):
+            if not question.waiting:
+                del self._questions[number]
+                values = [value for _, value in sorted(question.values.items(), key=lambda item: item[0])]
+                question.asker.channel.send({"type": "answer", "id": question.id, "values": values})
+
+    def _rewrite(self, child: Child, message: Message) -> None:
+        if not self._config_file:
+            self._reply(child, message, error="ERR The server is running without a config file")
+            return
+        try:
+            self._settings.rewrite(self._config_file)
+        except (OSError, ConfigFileError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self._log.warning(f"CONFIG REWRITE failed: {reason}")
+            self._reply(child, message, error=f"ERR Rewriting config file: {reason}")
+            return
+        self._log.notice("CONFIG REWRITE executed with success.")
+        self._reply(child, message, values=[])
+
+    @staticmethod
+    def _reply(child: Child, message: Message, **answer: Any) -> None:
+        if "id" in message:
+            child.channel.send({"type": "answer", "id": message["id"], **answer})

@@ -1,0 +1,79 @@
+"""Stands in for acceptors and workers, so that the supervisor is tested alone.
+
+An acceptor serves its sockets with lines of JSON: each line from a client goes to the supervisor as a message, and the next
+message from the supervisor goes back to the client. `FAKE_<KIND>` in the environment makes a kind misbehave: `crash`, `failed`,
+`deaf` (does not stop), or `late` (crashes once assigned).
+"""
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import sys
+from typing import Any
+
+from shardkv.control import Channel, child_channel
+
+
+def serve(channel: Channel, assignment: dict[str, Any]) -> None:
+    selector = selectors.DefaultSelector()
+    selector.register(channel, selectors.EVENT_READ)
+    for descriptor in assignment["listen"]:
+        selector.register(socket.socket(fileno=descriptor), selectors.EVENT_READ, "listener")
+    clients: list[socket.socket] = []
+    while True:
+        for key, _ in selector.select():
+            if key.data == "listener":
+                try:
+                    client, _ = key.fileobj.accept()  # type: ignore[union-attr]
+                except BlockingIOError:
+                    continue
+                clients.append(client)
+                selector.register(client, selectors.EVENT_READ, client)
+            elif key.data is not None:
+                line = key.data.recv(1 << 16)
+                if not line:
+                    selector.unregister(key.data)
+                    clients.remove(key.data)
+                    continue
+                message = json.loads(line)
+                if message["type"] == "assignment":
+                    key.data.sendall(json.dumps(assignment | {"pid": os.getpid()}).encode() + b"\n")
+                else:
+                    channel.send(message)
+            else:
+                for message in channel.feed():
+                    if message["type"] == "stop":
+                        return
+                    if message["type"] == "ask" and message["kind"] == "index":
+                        channel.send({"type": "answer", "id": message["id"], "value": assignment["index"]})
+                    for client in clients:
+                        client.sendall(json.dumps(message).encode() + b"\n")
+
+
+def main() -> int:
+    channel = child_channel()
+    while (message := channel.receive_blocking()) is not None:
+        if message["type"] == "stop":
+            return 0
+        behaviour = os.environ.get(f"FAKE_{message['kind'].upper()}", "")
+        if behaviour == "crash":
+            return 7
+        if behaviour == "failed":
+            channel.send({"type": "failed", "text": "no such luck"})
+            return 1
+        channel.send({"type": "ready"})
+        try:
+            serve(channel, message)
+        except EOFError:
+            return 0
+        if behaviour == "deaf":
+            while True:
+                channel.receive_blocking()
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
