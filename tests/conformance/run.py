@@ -68,13 +68,13 @@ def judge(unit: str, outcome: suite.Outcome, expected: Counter[str], beyond: dic
 
 
 def update(workers: int, unit: str, new: Counter[str]) -> None:
-    """Adds tests to the list, and takes them out of `beyond.tsv`."""
+    """Adds tests to the list; what every number of workers passes is not in `beyond.tsv` any more."""
     path = expected_file(workers, unit)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{name}\n" for name in sorted((read_expected(workers, unit) + new).elements())))
-    lines = BEYOND.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not (line.startswith(f"{unit}\t") and line.rstrip("\n").split("\t")[2] in new)]
-    BEYOND.write_text("".join(kept))
+    everywhere = set.intersection(*(set(read_expected(number, unit)) for number in WORKERS))
+    lines = [line.split("\t") for line in BEYOND.read_text().splitlines()]
+    BEYOND.write_text("".join("\t".join(row) + "\n" for row in lines if row[0] != unit or row[-1] not in everywhere))
 
 
 def run(options: argparse.Namespace) -> int:
