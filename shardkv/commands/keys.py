@@ -1,7 +1,7 @@
-"""Which arguments of a request are keys: what the key specifications of its command say, and four commands whose options decide.
+"""Which arguments of a request are keys: by its command's specifications, or for a few commands by its options.
 
-Positions count the command's name as 0. `find_keys` never raises: where a request does not fit its command's specifications it answers
-no keys, and the command itself is the one to complain. `checked_keys` is for COMMAND GETKEYS, which must say what is wrong.
+Positions count the command's name as 0. `find_keys` never raises: for a request that does not fit its command it answers
+no keys, and the command itself will complain. `checked_keys` is for COMMAND GETKEYS, which must say what is wrong.
 """
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def arity_fits(command: Command, count: int) -> bool:
 
 
 def find_keys(command: Command, args: list[bytes]) -> list[int]:
-    """Positions of the keys in `args`, in the order of the specifications; empty when there are none or the request is malformed."""
+    """Positions of the keys in `args`, in the specifications' order; none when the request is malformed."""
     return [position for position, _ in keys_with_flags(command, args)]
 
 
@@ -104,7 +104,7 @@ def _first(spec: KeySpec, args: list[bytes]) -> int | None:
 
 
 def _count(text: bytes) -> int | None:
-    # Numbers as Redis reads them: no sign, no spaces, no leading zeros; ten digits are more arguments than a request can have.
+    # As Redis reads numbers: no sign, spaces or leading zeros. No request has a count of over ten digits.
     if not text.isdigit() or len(text) > 10 or (text[:1] == b"0" and text != b"0"):
         return None
     return int(text)

@@ -28,7 +28,9 @@ GEORADIUS = _command(
 SET = _command("set", -3, KeySpec(("RW", "access", "update", "variable_flags")))
 BITFIELD = _command("bitfield", -2, KeySpec(("RW", "update", "access", "variable_flags")))
 SORT = _command("sort", -2, KeySpec(("RO", "access")), KeySpec(("OW", "update"), unknown=True))
-MIGRATE = _command("migrate", -6, KeySpec(("RW",), index=3), KeySpec(("RW", "incomplete"), index=None, keyword="KEYS", start_from=-2))
+MIGRATE = _command(
+    "migrate", -6, KeySpec(("RW",), index=3), KeySpec(("RW", "incomplete"), index=None, keyword="KEYS", start_from=-2)
+)
 SPUBLISH = _command("spublish", 3, KeySpec(("not_key",)))
 ALL = (GET, MGET, MSET, BITOP, EVAL, ZUNION, XREAD, GEORADIUS, SET, BITFIELD, SORT, MIGRATE, SPUBLISH)
 
@@ -61,7 +63,10 @@ def test_positions(command: Command, line: str, positions: list[int]) -> None:
 
 
 def test_migrate_with_many_keys() -> None:
-    assert find_keys(MIGRATE, [b"migrate", b"h", b"1", b"", b"0", b"10", b"AUTH", b"keys", b"KEYS", b"a", b"b"]) == [9, 10]
+    assert find_keys(MIGRATE, [b"migrate", b"h", b"1", b"", b"0", b"10", b"AUTH", b"keys", b"KEYS", b"a", b"b"]) == [
+        9,
+        10,
+    ]
     assert find_keys(MIGRATE, b"migrate h 1 k 0 10 KEYS a".split()) == []
 
 
@@ -82,7 +87,12 @@ def test_flags_of_the_first_key(command: Command, line: str, flags: tuple[str, .
 
 @pytest.mark.parametrize(
     ("command", "line", "text"),
-    [(SPUBLISH, "spublish c m", NO_KEYS), (GET, "get", BAD_COUNT), (GET, "get a b", BAD_COUNT), (ZUNION, "zunion 0 a", BAD_ARGUMENTS)],
+    [
+        (SPUBLISH, "spublish c m", NO_KEYS),
+        (GET, "get", BAD_COUNT),
+        (GET, "get a b", BAD_COUNT),
+        (ZUNION, "zunion 0 a", BAD_ARGUMENTS),
+    ],
 )
 def test_what_is_wrong_is_told(command: Command, line: str, text: str) -> None:
     with pytest.raises(CommandError) as raised:
@@ -94,7 +104,9 @@ def test_no_keys_are_fine_where_none_are_mandatory() -> None:
     assert checked_keys(EVAL, b"eval s 0".split()) == []
 
 
-WORDS = st.sampled_from([b"get", b"set", b"store", b"keys", b"streams", b"", b"0", b"1", b"2", b"9999999999", b"-1", b"a"])
+WORDS = st.sampled_from(
+    [b"get", b"set", b"store", b"keys", b"streams", b"", b"0", b"1", b"2", b"9999999999", b"-1", b"a"]
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,0 +1,207 @@
+"""CLIENT LIST, INFO, KILL, PAUSE: connections of all acceptors. Those of others are reached by questions."""
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from shardkv.acceptor.local.replies import integer, shown, unknown_subcommand
+from shardkv.acceptor.registry import Request, local, question
+from shardkv.errors import SYNTAX, CommandError
+
+if TYPE_CHECKING:
+    from shardkv.acceptor.connection import Connection
+    from shardkv.acceptor.server import Server
+
+BAD_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL"
+TYPES = {b"normal": "normal", b"master": "master", b"replica": "replica", b"slave": "replica", b"pubsub": "pubsub"}
+INT64_MAX = (1 << 63) - 1
+
+Filters = dict[str, Any]  # id, ids, type, user, addr, laddr, except (an id): all that are given must fit
+
+
+def describe(client: Connection, server: Server) -> str:
+    """The line of one connection in CLIENT LIST, without the newline."""
+    now = time.time_ns() // 1_000_000
+    known = 0 <= client.last_command < len(server.table.COMMANDS)
+    fields = {
+        "id": client.id,
+        "addr": client.addr,
+        "laddr": client.laddr,
+        "fd": client.fd,
+        "name": _text(client.name),
+        "age": max(0, now - client.created_ms) // 1000,
+        "idle": max(0, now - client.active_ms) // 1000,
+        "flags": _flags(client),
+        "db": client.db,
+        "sub": 0,
+        "psub": 0,
+        "ssub": 0,
+        "multi": -1,
+        "qbuf": client.query_bytes,
+        "qbuf-free": client.query_free,
+        "argv-mem": client.argument_bytes,
+        "multi-mem": 0,
+        "rbs": client.output_memory,
+        "rbp": client.output_memory,
+        "obl": 0,
+        "oll": client.output_list_length,
+        "omem": client.output_bytes,
+        "tot-mem": client.memory,
+        "events": "rw" if client.output_bytes else "r",
+        "cmd": server.table.COMMANDS[client.last_command].name if known else "NULL",
+        "user": _text(client.user),
+        "redir": -1,
+        "resp": client.resp,
+        "lib-name": _text(client.lib_name),
+        "lib-ver": _text(client.lib_ver),
+    }
+    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value or ""
+
+
+def _flags(client: Connection) -> str:
+    marks = (("c", client.closing), ("U", client.unix), ("e", client.no_evict), ("T", client.no_touch))
+    return "".join(mark for mark, is_set in marks if is_set) or "N"
+
+
+@local("client|info")
+def info(request: Request) -> None:
+    line = describe(request.client, request.server) + "\n"
+    request.reply.verbatim("txt", line.encode("utf-8", "surrogateescape"))
+
+
+@local("client|list")
+async def list_(request: Request) -> None:
+    option = request.args[2].lower() if len(request.args) > 2 else b""
+    filters: Filters = {}
+    if option == b"type" and len(request.args) == 4:
+        filters["type"] = _type(request.args[3])
+    elif option == b"id" and len(request.args) > 3:
+        filters["ids"] = [integer(text, "ERR Invalid client ID") for text in request.args[3:]]
+    elif option or len(request.args) != 2:
+        raise CommandError(SYNTAX)
+    found: dict[int, str] = {}
+    for lines in await request.server.ask_acceptors("client-list", filters):
+        found.update(lines)
+    wanted = filters.get("ids") or sorted(found)
+    text = "".join(f"{found[number]}\n" for number in wanted if number in found)
+    request.reply.verbatim("txt", text.encode("utf-8", "surrogateescape"))
+
+
+@question("client-list")
+def answer_list(server: Server, filters: Filters) -> list[tuple[int, str]]:
+    """(id, line) of each of this acceptor's connections that fit."""
+    return [(client.id, describe(client, server)) for client in server.connections() if _fits(client, filters)]
+
+
+def _fits(client: Connection, filters: Filters) -> bool:
+    facts = {"id": client.id, "addr": client.addr, "laddr": client.laddr, "user": _text(client.user), "type": "normal"}
+    same = all(facts[name] == filters[name] for name in facts if name in filters)
+    return same and client.id in filters.get("ids", (client.id,)) and client.id != filters.get("except")
+
+
+def _type(text: bytes) -> str:
+    if text.lower() not in TYPES:
+        raise CommandError(f"ERR Unknown client type '{shown(text)}'")
+    return TYPES[text.lower()]
+
+
+# What is done to connections
+
+
+@local("client|kill")
+async def kill(request: Request) -> None:
+    """The old form takes an address, its own connection's too; the new one takes filters and spares its own unless told."""
+    old_form = len(request.args) == 3
+    filters, spare_self = ({"addr": _address(request.args[2])}, False) if old_form else _kill_filters(request.args[2:])
+    closes_self = not spare_self and _fits(request.client, filters)
+    filters["except"] = request.client.id
+    killed: int = sum(await request.server.ask_acceptors("client-kill", filters)) + closes_self
+    if closes_self:
+        request.client.close_after_reply()
+    if not old_form:
+        request.reply.number(killed)
+    elif killed:
+        request.reply.status("OK")
+    else:
+        raise CommandError("ERR No such client")
+
+
+@question("client-kill")
+def answer_kill(server: Server, filters: Filters) -> int:
+    """Closes this acceptor's connections that fit; answers how many."""
+    victims = [client for client in server.connections() if _fits(client, filters)]
+    for client in victims:
+        client.kill()
+    return len(victims)
+
+
+def _kill_filters(options: list[bytes]) -> tuple[Filters, bool]:
+    # Answers the filters, and whether the caller is spared.
+    filters: Filters = {}
+    spare_self = True
+    if len(options) % 2:
+        raise CommandError(SYNTAX)
+    for option, value in zip(options[::2], options[1::2], strict=True):
+        match option.lower():
+            case b"id":
+                filters["id"] = integer(value, "ERR client-id should be greater than 0")
+                if filters["id"] < 1:
+                    raise CommandError("ERR client-id should be greater than 0")
+            case b"type":
+                filters["type"] = _type(value)
+            case b"addr":
+                filters["addr"] = _address(value)
+            case b"laddr":
+                filters["laddr"] = _address(value)
+            case b"user":
+                if value != b"default":
+                    raise CommandError(f"ERR No such user '{shown(value)}'")
+                filters["user"] = "default"
+            case b"skipme" if value.lower() in (b"yes", b"no"):
+                spare_self = value.lower() == b"yes"
+            case _:
+                raise CommandError(SYNTAX)
+    return filters, spare_self
+
+
+def _address(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
+
+
+@local("client|pause")
+async def pause(request: Request) -> None:
+    mode = request.args[3].lower() if len(request.args) > 3 else b"all"
+    if len(request.args) > 4:
+        raise unknown_subcommand(request.args)
+    if mode not in (b"write", b"all"):
+        raise CommandError(BAD_MODE)
+    timeout = integer(request.args[2], "ERR timeout is not an integer or out of range")
+    if timeout < 0:
+        raise CommandError("ERR timeout is negative")
+    until = time.time_ns() // 1_000_000 + timeout
+    if until > INT64_MAX:
+        raise CommandError("ERR timeout is out of range")
+    await request.server.ask_acceptors("client-pause", {"until_ms": until, "writes_only": mode == b"write"})
+    request.reply.status("OK")
+
+
+@question("client-pause")
+def answer_pause(server: Server, args: dict[str, Any]) -> None:
+    """Holds back this acceptor's clients."""
+    server.pause(args["until_ms"], args["writes_only"])
+
+
+@local("client|unpause")
+async def unpause(request: Request) -> None:
+    await request.server.ask_acceptors("client-unpause", {})
+    request.reply.status("OK")
+
+
+@question("client-unpause")
+def answer_unpause(server: Server, args: dict[str, Any]) -> None:
+    """Lets this acceptor's clients go on."""
+    server.unpause()
