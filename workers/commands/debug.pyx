@@ -1,7 +1,7 @@
 """What DEBUG OBJECT and DEBUG DIGEST ask of the workers, each for its own shard; the acceptor joins the answers.
 
     @debug-object db key     where and how a value is kept, or null
-    @debug-digest db key     40 hex digits that depend on the value and on whether it expires; zeros when there is no key
+    @debug-digest db key     40 hex digits that depend on the value and on whether it expires; zeros where there is none
     @debug-digest            the same over all databases, keys and values of the shard
 
 Digests are joined by exclusive or, so neither the order of keys nor the number of shards matters.

@@ -20,15 +20,14 @@ from workers.registry cimport native
 cdef enum:
     CURSOR_BITS = 48
     SCAN_COUNT = 10             # keys a SCAN looks at when COUNT is not given
-    CLUSTERS_PER_KEY = 10       # clusters SCAN passes for each key of COUNT before it answers, however few keys it met
+    CLUSTERS_PER_KEY = 10       # SCAN passes so many clusters for each key of COUNT before it answers what it met
     CLOCK_MASK = 0xFFFFFF
 
 cdef uint64_t CURSOR_MASK = (<uint64_t>1 << CURSOR_BITS) - 1
-
 CURSOR_LIMIT = 1 << 64
 NO_LFU = (
-    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between "
-    "policies at runtime LRU and LFU data will take some time to adjust."
+    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching "
+    "between policies at runtime LRU and LFU data will take some time to adjust."
 )
 
 

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 from shardkv.commands.__main__ import page
 from shardkv.commands.spec import Arg, Command, Join, Route
@@ -105,3 +107,53 @@ def test_key_positions(name: str, positions: tuple[int, int, int]) -> None:
 
 def test_documentation_is_up_to_date() -> None:
     assert (ROOT / "docs" / "commands.md").read_text() == page(), "run: python -m shardkv.commands > docs/commands.md"
+
+
+# Where Redis 7.2 differs from the 7.0 that may be installed: commands it added, and facts it changed.
+NEW_IN_7_2 = {"client|no-touch", "client|setinfo"}
+CHANGED_IN_7_2: dict[str, dict[str, object]] = {
+    "command|getkeys": {"arity": -3},
+    "command|getkeysandflags": {"arity": -3},
+}
+
+
+def _facts_of(command: Command) -> dict[str, object]:
+    return {
+        "arity": command.arity,
+        "flags": set(command.flags),
+        "keys": (command.first_key, command.last_key, command.key_step),
+        "acl": {f"@{category}" for category in command.acl},
+        "specs": [(set(spec.flags), spec.index, spec.last, spec.step) for spec in command.keys],
+    }
+
+
+def _words(reply: list[bytes]) -> set[str]:
+    return {word.decode() for word in reply}
+
+
+def _facts_told(reply: list[Any]) -> dict[str, object]:
+    specs = [dict(zip(spec[::2], spec[1::2], strict=True)) for spec in reply[8]]
+    return {
+        "arity": reply[1],
+        "flags": _words(reply[2]),
+        "keys": tuple(reply[3:6]),
+        "acl": _words(reply[6]),
+        "specs": [
+            (
+                _words(spec[b"flags"]),
+                spec[b"begin_search"][3][1],
+                spec[b"find_keys"][3][1],
+                spec[b"find_keys"][3][3],
+            )
+            for spec in specs
+        ],
+    }
+
+
+def test_facts_are_those_of_redis(oracle: redis.Redis) -> None:
+    names = [command.name for command in COMMANDS if command.name not in NEW_IN_7_2]
+    connection = oracle.connection_pool.get_connection()
+    connection.send_command("COMMAND", "INFO", *names)
+    for name, reply in zip(names, connection.read_response(), strict=True):
+        assert _facts_told(reply) | CHANGED_IN_7_2.get(name, {}) == _facts_of(by_name[name]), name
+    oracle.connection_pool.release(connection)
