@@ -1,0 +1,90 @@
+"""Journal: the mapped file and its undo journal; the ground the page heap, the slabs and the arena stand on.
+
+Journal entry, written so that the journal can be walked backwards: the old bytes padded to 8, then one word `offset << 16 | length`. Longer saves are cut into
+pieces of at most SAVE_MAX bytes. Saving a word is 16 bytes.
+
+Invariants
+ 1. An entry is complete, then `journal_used` covers it, then the caller may change the bytes: compiler barriers keep that order, which is all that is
+    needed against our own death (memory in a shared mapping outlives the process as the processor last saw it).
+ 2. journal_slot and journal_position change only while journal_used is 0. The journal is open iff journal_used > 0 and
+    commit[journal_slot] != journal_position; so `begin` must name a position other than the slot's last.
+ 3. Undoing reads the journal and writes elsewhere: a death while undoing is answered by undoing again.
+ 4. Pages are touched only after `provide` said they are there.
+"""
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+from shardkv.atomic cimport compiler_barrier
+from workers.memory.format cimport ArenaHeader
+
+cdef enum:
+    SAVE_MAX = 65528
+    JOURNAL_STEP = 262144       # bytes provided at first; then as much again each time, up to JOURNAL_KEEP
+    JOURNAL_KEEP = 4194304      # bytes that stay provided between transactions
+
+cdef struct Vector:
+    # A growing list of words in private memory.
+    uint64_t *items
+    size_t size
+    size_t room
+
+cdef int vector_push(Vector *vector, uint64_t item) except -1
+
+# Crash points, for tests: while > 0 it counts down, and at zero the process kills itself with SIGKILL.
+cdef int64_t crash_countdown
+cdef void count_down() noexcept nogil
+
+cdef inline void crash_point() noexcept nogil:
+    if crash_countdown > 0:
+        count_down()
+
+cdef class Journal:
+    cdef char *base
+    cdef ArenaHeader *header
+    cdef readonly object path
+    cdef int fd
+    cdef uint64_t mapped                # bytes
+    cdef uint64_t journal_ready         # bytes of the journal that are provided
+    cdef uint32_t slot                  # what `begin` named
+    cdef uint64_t position
+
+    cdef int provide(self, uint64_t offset, uint64_t length) except -1          # OutOfMemory when the file system has no room
+    cdef void unmap(self) noexcept
+    cdef void punch(self, uint64_t offset, uint64_t length) noexcept            # gives the pages back to the system
+    cdef int provide_journal(self, uint64_t length) except -1
+    cdef void close_journal(self) noexcept                                      # after commit or undo
+    cdef bint journal_open(self) noexcept
+    cdef void undo(self) noexcept
+    cdef object journal_fault(self)                                             # None, or what is wrong with an open journal
+
+    cdef void begin(self, uint32_t slot, uint64_t position) noexcept
+    cdef int save(self, uint64_t offset, uint64_t length) except -1
+    cdef int put64(self, uint64_t offset, uint64_t value) except -1
+    cdef int put32(self, uint64_t offset, uint32_t value) except -1
+    cdef int write(self, uint64_t offset, const char *data, uint64_t length) except -1
+
+    cdef inline char *at(self, uint64_t offset) noexcept nogil:
+        return self.base + offset
+
+    cdef inline uint64_t offset_of(self, const void *address) noexcept nogil:
+        return <uint64_t>(<const char *>address - self.base)
+
+    cdef inline int save_word(self, uint64_t *word) except -1:
+        """Saves one aligned word: `save` for the hot paths."""
+        cdef uint64_t used = self.header.journal_used
+        cdef uint64_t *entry
+        if used + 16 > self.journal_ready:
+            self.provide_journal(used + 16)
+        crash_point()
+        entry = <uint64_t *>(self.base + self.header.journal_start + used)
+        entry[0] = word[0]
+        entry[1] = self.offset_of(word) << 16 | 8
+        compiler_barrier()
+        self.header.journal_used = used + 16
+        compiler_barrier()
+        crash_point()
+        return 0
+
+    cdef inline int set_word(self, uint64_t *word, uint64_t value) except -1:
+        self.save_word(word)
+        word[0] = value
+        return 0
