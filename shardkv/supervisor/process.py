@@ -4,9 +4,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import shardkv
 from shardkv.control import CONTROL_VARIABLE, Channel, ControlError, Message
@@ -26,7 +25,7 @@ class Child:
     ready: bool = False
     open: bool = True  # its end of the channel
     failure: str = ""  # why it says it cannot start
-    started: float = field(default_factory=time.monotonic)
+    kill_at: float | None = None  # monotonic time; its channel is gone, and a process without one is of no use
 
     @property
     def pid(self) -> int:

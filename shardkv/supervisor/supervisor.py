@@ -38,6 +38,7 @@ _FAILURE_WINDOW = 10.0  # seconds
 _FAILURE_LIMIT = 50
 _WEIGHT_CRASH = 10
 _WEIGHT_KILL = 1
+_END_PATIENCE = 1.0     # seconds between the end of a child's channel and its being killed
 _STOP_PATIENCE = 5.0    # seconds for the acceptors, and again for the workers, before they are killed
 
 Slot = tuple[str, int]
@@ -163,7 +164,8 @@ class Supervisor:
     # -- the loop
 
     def _step(self) -> None:
-        deadlines = [deadline for deadline in (self._deadline, self._router.deadline()) if deadline is not None]
+        ends = [child.kill_at for child in self._children]
+        deadlines = [deadline for deadline in (self._deadline, self._router.deadline(), *ends) if deadline is not None]
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
         for child in self._children:
             if child.open:
@@ -175,6 +177,10 @@ class Supervisor:
             elif key.data in self._children:
                 self._serve(key.data, events)
         self._router.expire()
+        for child in self._children:
+            if child.kill_at is not None and time.monotonic() >= child.kill_at:
+                child.kill()
+                child.kill_at = None
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self._enforce_stop()
 
@@ -198,9 +204,9 @@ class Supervisor:
         for message in child.receive():
             self._handle(child, message)
         if not child.open:
-            # A child without its channel is of no use; its death brings the replacement.
+            # Most likely it is about to end, and its exit status is worth waiting for.
             self._selector.unregister(child.channel)
-            child.kill()
+            child.kill_at = time.monotonic() + _END_PATIENCE
 
     def _handle(self, child: Child, message: Message) -> None:
         match message["type"]:
@@ -277,8 +283,9 @@ class Supervisor:
 
     def _begin_stop(self, keep_data: bool) -> None:
         if self._stopping:
-            # Asked twice: at once.
-            self._deadline = time.monotonic()
+            # Asked twice: at once. What is in the rings was not acknowledged, and arenas survive any death.
+            for child in self._children:
+                child.kill()
             return
         self._keep_data = keep_data
         self._log.notice("User requested shutdown..." if not self.failure else "Stopping.")

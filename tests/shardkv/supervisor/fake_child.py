@@ -1,8 +1,8 @@
 """Stands in for acceptors and workers, so that the supervisor is tested alone.
 
-An acceptor serves its sockets with lines of JSON: each line from a client goes to the supervisor as a message, and the next
+An acceptor answers PING, and serves its sockets with lines of JSON: each line from a client goes to the supervisor as a message, and the next
 message from the supervisor goes back to the client. `FAKE_<KIND>` in the environment makes a kind misbehave: `crash`, `failed`,
-`deaf` (does not stop), or `late` (crashes once assigned).
+or `deaf` (does not stop).
 """
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import selectors
 import socket
 import sys
 from typing import Any
+
+from setproctitle import setproctitle
 
 from shardkv.control import Channel, child_channel
 
@@ -36,6 +38,9 @@ def serve(channel: Channel, assignment: dict[str, Any]) -> None:
                 if not line:
                     selector.unregister(key.data)
                     clients.remove(key.data)
+                    continue
+                if line.startswith(b"PING"):
+                    key.data.sendall(b"+PONG\r\n")
                     continue
                 message = json.loads(line)
                 if message["type"] == "assignment":
@@ -63,6 +68,7 @@ def main() -> int:
         if behaviour == "failed":
             channel.send({"type": "failed", "text": "no such luck"})
             return 1
+        setproctitle(f"shardkv: {message['kind']} {message['index']}")
         channel.send({"type": "ready"})
         try:
             serve(channel, message)
