@@ -1,0 +1,55 @@
+"""A bare client: shows replies as the server sent them, where a client library would make its own sense of them."""
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+PATIENCE = 20.0  # seconds
+
+
+class Wire:
+    """A connection. Replies are `"+OK"` and `"-ERR …"` (str), bytes, int, None, or lists of these."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self._stream = self._socket.makefile("rb")
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stream.close()
+        self._socket.close()
+
+    def ask(self, *words: bytes | str | int) -> Any:
+        """Sends one command and answers its reply."""
+        self.send(*words)
+        return self.receive()
+
+    def send(self, *words: bytes | str | int) -> None:
+        """Sends one command."""
+        parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        self._socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts))
+
+    def receive(self) -> Any:
+        """Answers the next reply. Raises EOFError when the server has hung up."""
+        line = self._stream.readline()
+        if not line:
+            raise EOFError
+        kind, rest = line[:1], line[1:-2]
+        if kind in b"+-":
+            return line[:-2].decode("utf-8", "surrogateescape")
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            return self._stream.read(int(rest) + 2)[:-2] if rest != b"-1" else None
+        if kind == b"*":
+            return [self.receive() for _ in range(int(rest))] if rest != b"-1" else None
+        raise ValueError(line)
+
+
+def run_both(ours: Wire, theirs: Wire, script: str) -> None:
+    """Runs a script, one command a line (words parted by spaces, `""` is an empty word), and compares the replies."""
+    for line in filter(None, map(str.strip, script.splitlines())):
+        words = ["" if word == '""' else word for word in line.split()]
+        assert ours.ask(*words) == theirs.ask(*words), line
