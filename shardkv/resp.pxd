@@ -34,6 +34,7 @@ cdef class Reply:
     cpdef int map(self, int64_t pairs) except -1                    # %n, or *2n in RESP2
     cpdef int set(self, int64_t count) except -1
     cpdef int push(self, int64_t count) except -1
+    cpdef int attribute(self, int64_t pairs) except -1              # |n, RESP3 only; the reply it belongs to follows
     cpdef int number(self, int64_t value) except -1                 # integer() for Python
     cpdef int double(self, double value) except -1
     cpdef int boolean(self, bint value) except -1

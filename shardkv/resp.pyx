@@ -116,6 +116,9 @@ cdef class Reply:
     cpdef int push(self, int64_t count) except -1:
         return self.header(c'>' if self.resp == 3 else c'*', count)
 
+    cpdef int attribute(self, int64_t pairs) except -1:
+        return self.header(c'|', pairs)
+
     cpdef int number(self, int64_t value) except -1:
         return self.integer(value)
 

@@ -1,6 +1,6 @@
 """Which arguments of a request are keys: by its command's specifications, or for a few commands by its options.
 
-Positions count the command's name as 0. `find_keys` never raises: for a request that does not fit its command it answers
+Positions count the command's name as 0. `find_keys` never raises: for a request that does not fit its command it finds
 no keys, and the command itself will complain. `checked_keys` is for COMMAND GETKEYS, which must say what is wrong.
 """
 from __future__ import annotations

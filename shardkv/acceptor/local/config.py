@@ -79,9 +79,7 @@ def answer_reset(server: Server, args: dict[str, Any]) -> None:
 async def rewrite(request: Request) -> None:
     if not request.server.config_file:
         raise CommandError(NO_FILE)
-    problem = await request.server.ask_supervisor("rewrite", {})
-    if problem:
-        raise CommandError(f"ERR Rewriting config file: {problem}")
+    await request.server.ask_supervisor("rewrite", {})
     request.reply.status("OK")
 
 

@@ -105,7 +105,10 @@ class FakeServer:
 
     async def ask_supervisor(self, kind: str, args: dict[str, Any]) -> Any:
         self.asked.append((kind, args))
-        return self.answers.get(kind)
+        answer = self.answers.get(kind)
+        if isinstance(answer, CommandError):
+            raise answer
+        return answer
 
     def tell_supervisor(self, message: dict[str, Any]) -> None:
         self.told.append(message)
@@ -168,9 +171,10 @@ def raw_ask(server: FakeServer, client: FakeConnection) -> Callable[..., bytes]:
 
     def ask(line: str | list[bytes], resp: int = 2) -> bytes:
         args = line.encode().split() if isinstance(line, str) else line
-        name = args[0].lower().decode()
-        if len(args) > 1 and f"{name}|{args[1].lower().decode()}" in registry.handlers:
-            name = f"{name}|{args[1].lower().decode()}"
+        name = args[0].lower().decode("latin-1")
+        subcommand = f"{name}|{args[1].lower().decode('latin-1')}" if len(args) > 1 else ""
+        if subcommand in registry.handlers:
+            name = subcommand
         reply = Reply()
         client.resp = reply.resp = resp
         try:
