@@ -1,8 +1,12 @@
 """Command handlers. MODULES is the one list of modules that register handlers when imported."""
 
 MODULES: tuple[str, ...] = (
+    "workers.commands.bitfield",
+    "workers.commands.bitmaps",
     "workers.commands.debug",
     "workers.commands.generic",
     "workers.commands.internal",
     "workers.commands.keyspace",
+    "workers.commands.lcs",
+    "workers.commands.strings",
 )
