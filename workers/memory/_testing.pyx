@@ -2,15 +2,13 @@
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 from workers.memory.arena cimport Arena
+from workers.memory.format cimport FREE, UNBACKED
 from workers.memory.slabs cimport size_classes
 
-from workers.memory.journal import crash_points_left as crash_points_left
+import contextlib
+import os
 
-HEADER_WORDS = {
-    "magic": 0, "version": 1, "shard": 1, "shards": 2, "file_size": 3, "journal_start": 4, "journal_limit": 5, "pages_start": 6,
-    "heap_start": 7, "capacity_pages": 8, "journal_used": 9, "journal_slot": 10, "journal_position": 11, "backed_pages": 12, "commit": 13,
-    "used_bytes": 77, "top_page": 78, "idle_pages": 79, "roots": 80, "slabs": 336, "bins": 486,
-}
+from workers.memory.journal import crash_points_left as crash_points_left
 
 
 def class_shapes() -> list[tuple[int, int, int]]:
@@ -79,6 +77,50 @@ def good_size(Arena arena, length: int) -> int:
     return arena.good_size(length)
 
 
+def offsets(Arena arena) -> dict[str, int]:
+    """Where the header's fields lie in the file, and where its parts begin."""
+    header = arena.header
+    return {
+        "magic": arena.offset_of(&header.magic),
+        "version": arena.offset_of(&header.version),
+        "shard": arena.offset_of(&header.shard),
+        "shards": arena.offset_of(&header.shards),
+        "file_size": arena.offset_of(&header.file_size),
+        "journal_start": arena.offset_of(&header.journal_start),
+        "journal_limit": arena.offset_of(&header.journal_limit),
+        "pages_start": arena.offset_of(&header.pages_start),
+        "heap_start": arena.offset_of(&header.heap_start),
+        "capacity_pages": arena.offset_of(&header.capacity_pages),
+        "journal_used": arena.offset_of(&header.journal_used),
+        "journal_slot": arena.offset_of(&header.journal_slot),
+        "journal_position": arena.offset_of(&header.journal_position),
+        "backed_pages": arena.offset_of(&header.backed_pages),
+        "used_bytes": arena.offset_of(&header.used_bytes),
+        "top_page": arena.offset_of(&header.top_page),
+        "idle_pages": arena.offset_of(&header.idle_pages),
+        "roots": arena.offset_of(&header.roots),
+        "slabs": arena.offset_of(&header.slabs),
+        "bins": arena.offset_of(&header.bins),
+        "journal": header.journal_start,
+        "pages": header.pages_start,
+        "heap": header.heap_start,
+    }
+
+
+@contextlib.contextmanager
+def growth_failing(Arena arena):
+    """Lets posix_fallocate fail, by a descriptor that may not be written."""
+    writable = os.dup(arena.fd)
+    readable = os.open(arena.path, os.O_RDONLY)
+    os.dup2(readable, arena.fd)
+    os.close(readable)
+    try:
+        yield
+    finally:
+        os.dup2(writable, arena.fd, inheritable=False)
+        os.close(writable)
+
+
 def journal_used(Arena arena) -> int:
     return arena.header.journal_used
 
@@ -87,9 +129,13 @@ def idle_pages(Arena arena) -> int:
     return arena.header.idle_pages
 
 
-def churn(Arena arena, length: int, count: int) -> None:
-    """Allocates `count` blocks of one length in one transaction's hot path, for measuring."""
-    cdef uint64_t size = length
-    cdef int i, n = count
-    for i in range(n):
-        arena.alloc(size)
+def unbacked_runs(Arena arena) -> list[tuple[int, int]]:
+    """Offset and size of the free runs that were given back to the system."""
+    runs = []
+    page = 1
+    while page < arena.header.top_page:
+        info = arena.infos[<uint64_t>page]
+        if info.kind == FREE and info.flags == UNBACKED:
+            runs.append((arena.header.heap_start + page * 4096, info.pages * 4096))
+        page += info.pages
+    return runs

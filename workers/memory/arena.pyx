@@ -123,13 +123,9 @@ cdef class Arena(Slabs):
         cdef Arena arena = Arena()
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         status = os.fstat(fd)
-        try:
-            if not stat.S_ISREG(status.st_mode) or status.st_size < HEADER_BYTES:
-                raise ArenaError(f"{path} is no arena: move it away or choose another arena-dir")
-            check_file_limit(path, status.st_size)
-        except ArenaError:
+        if not stat.S_ISREG(status.st_mode) or status.st_size < HEADER_BYTES:
             os.close(fd)
-            raise
+            raise ArenaError(f"{path} is no arena: move it away or choose another arena-dir")
         arena.map_file(path, fd, status.st_size)
         fault = arena.header_fault(status.st_size, shard, shards)
         if fault:

@@ -1,0 +1,589 @@
+"""The arena: allocator, journal, recovery, and files that are not what they should be."""
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shardkv.errors import OutOfMemory
+from workers.memory import _testing as c
+from workers.memory.arena import Arena, ArenaError, crash_after
+
+MIB = 1 << 20
+CAPACITY = 32 * MIB
+T = TypeVar("T")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "arena-0")
+
+
+@pytest.fixture
+def arena(path: str) -> Iterator[Arena]:
+    opened = Arena.open(path, 0, 1, capacity=CAPACITY)
+    yield opened
+    opened.close()
+
+
+class Transactions:
+    """Gives each transaction of a test a position of its own."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+        self.position = arena.commit_word(0)
+
+    def begin(self) -> None:
+        self.position += 8
+        c.begin(self.arena, 0, self.position)
+
+    def run(self, work: Callable[[], T]) -> T:
+        self.begin()
+        result = work()
+        c.commit(self.arena)
+        self.arena.check()
+        return result
+
+
+# -- allocating
+
+
+def test_size_classes_waste_little() -> None:
+    shapes = c.class_shapes()
+    assert [size for size, _, _ in shapes] == sorted({size for size, _, _ in shapes})
+    assert shapes[0][0] == 8 and shapes[15][0] == 128 and shapes[-1][0] == 16384
+    for size, pages, blocks in shapes:
+        overhead = 1 - size * blocks / (pages * 4096) + 24 / 4096
+        assert overhead < (0.03 if size < 32 or size > 128 else 0.015), size
+
+
+@pytest.mark.parametrize("length", [0, 1, 8, 9, 88, 128, 129, 145, 1000, 1023, 1024, 1025, 16384, 16385, 65536, MIB])
+def test_blocks_hold_what_was_asked_and_no_two_overlap(arena: Arena, length: int) -> None:
+    blocks = Transactions(arena).run(lambda: [c.alloc(arena, length) for _ in range(5)])
+    size = c.good_size(arena, length)
+    assert length <= size <= max(8, length * 1.125 + 8) or length > 16384 and size == (length + 4095) // 4096 * 4096
+    assert all(c.usable(arena, block) == size and block % 8 == 0 for block in blocks)
+    assert arena.allocated() == sorted((block, size) for block in blocks)
+    assert arena.used_bytes == 5 * size
+
+
+def test_zeroed_memory_is_zero_where_other_bytes_were(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    old = transactions.run(lambda: c.alloc(arena, 500))
+    transactions.run(lambda: (c.poke(arena, old, b"x" * 500), c.free(arena, old)))
+    blocks = transactions.run(lambda: [c.alloc_zeroed(arena, 500) for _ in range(200)])
+    assert old in blocks
+    assert all(c.peek(arena, block, 500) == bytes(500) for block in blocks)
+
+
+def test_a_transaction_never_reuses_what_it_freed(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    old = transactions.run(lambda: [c.alloc(arena, 20000), c.alloc(arena, 88)])
+    transactions.begin()
+    for block in old:
+        c.free(arena, block)
+    new = [c.alloc(arena, 20000), c.alloc(arena, 88)]
+    assert not set(old) & set(new)
+    c.commit(arena)
+    assert transactions.run(lambda: c.alloc(arena, 20000)) == old[0]
+
+
+@pytest.mark.parametrize("length", [40, 5000, 20000])
+def test_freeing_what_is_no_block_is_refused_before_the_commit(arena: Arena, length: int) -> None:
+    transactions = Transactions(arena)
+    block = transactions.run(lambda: c.alloc(arena, length))
+    before = arena.fingerprint()
+    for wrong in ([block, block], [block + 8], [0], [1 << 39], [(1 << 64) - 8]):
+        transactions.begin()
+        for offset in wrong:
+            c.free(arena, offset)
+        with pytest.raises(ArenaError):
+            c.commit(arena)
+        c.rollback(arena)
+        arena.check()
+        assert arena.fingerprint() == before
+
+
+def test_empty_slabs_return_all_but_one(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    blocks = transactions.run(lambda: [c.alloc(arena, 100) for _ in range(5000)])
+    transactions.run(lambda: [c.free(arena, block) for block in blocks])
+    assert arena.used_bytes == 0
+    runs = arena.fingerprint()["runs"]
+    assert isinstance(runs, list) and len(runs) <= 2      # the spare slab, and what lies before it
+
+
+def test_neighbouring_runs_coalesce(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    blocks = transactions.run(lambda: [c.alloc(arena, 40960) for _ in range(9)])
+    for index in (1, 3, 2, 7, 5, 6, 4):
+        transactions.run(lambda index=index: c.free(arena, blocks[index]))
+    assert transactions.run(lambda: c.alloc(arena, 7 * 40960)) == blocks[1]
+
+
+# -- transactions
+
+
+def test_saves_of_any_length_roll_back(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    content = os.urandom(300_000)
+    block = transactions.run(lambda: c.alloc(arena, len(content)))
+    c.poke(arena, block, content)
+    before = arena.fingerprint()
+    transactions.begin()
+    for start, length in ((0, 1), (3, 7), (8, 8), (65528, 65528), (1, 299_999), (100, 65529), (0, 300_000)):
+        c.write(arena, block + start, b"\xff" * length)
+    c.put64(arena, c.root_offset(arena, 255), 7)
+    c.put32(arena, c.root_offset(arena, 0) + 4, 9)
+    c.rollback(arena)
+    assert arena.fingerprint() == before
+    assert c.peek(arena, block, len(content)) == content
+
+
+def test_commit_names_the_slot_and_position(arena: Arena, path: str) -> None:
+    c.begin(arena, 5, 4096)
+    c.put64(arena, c.root_offset(arena, 3), 99)
+    assert arena.commit_word(5) == 0
+    c.commit(arena)
+    c.begin(arena, 63, 1)
+    c.commit(arena)
+    assert (arena.commit_word(5), arena.commit_word(63), c.journal_used(arena)) == (4096, 1, 0)
+    arena.close()
+    again = Arena.open(path, 0, 1)
+    assert again.commit_word(5) == 4096 and again.capacity == CAPACITY
+    fresh = Arena.open(path, 0, 1, fresh=True)
+    assert fresh.commit_word(5) == 0
+    assert c.peek(fresh, c.root_offset(fresh, 3), 8) == struct.pack("<Q", 99)
+
+
+def test_an_overflowing_journal_is_out_of_memory_and_rolls_back(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    block = transactions.run(lambda: c.alloc_zeroed(arena, 8 * MIB))
+    before, backed = arena.fingerprint(), arena.backed_bytes
+    transactions.begin()
+    with pytest.raises(OutOfMemory):
+        for _ in range(9):
+            c.write(arena, block, b"y" * (8 * MIB))
+    c.rollback(arena)
+    arena.check()
+    assert arena.fingerprint() == before
+    assert arena.backed_bytes <= backed + 5 * MIB       # the journal went back to the system
+
+
+def test_frees_that_overflow_the_journal_leave_the_transaction_open(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    block = transactions.run(lambda: c.alloc(arena, 8 * MIB))
+    small = transactions.run(lambda: [c.alloc(arena, 64) for _ in range(2000)])
+    before = arena.fingerprint()
+    transactions.begin()
+    while c.journal_used(arena) < 64 * MIB - 9000:
+        c.save(arena, block, min(65528, (64 * MIB - 8000 - c.journal_used(arena)) // 8 * 8))
+    for offset in small:
+        c.free(arena, offset)
+    with pytest.raises(OutOfMemory):
+        c.commit(arena)
+    c.rollback(arena)
+    arena.check()
+    assert arena.fingerprint() == before
+
+
+Operation = tuple[str, int, int]
+operations = st.lists(
+    st.tuples(
+        st.sampled_from(["alloc", "alloc", "alloc", "free", "free", "write", "root"]),
+        st.one_of(st.integers(0, 300), st.integers(300, 17000), st.sampled_from([16385, 65536, 100_000, MIB, 5 * MIB])),
+        st.integers(0, 1 << 30),
+    ),
+    max_size=40,
+)
+
+
+class Model:
+    """What the arena should hold: blocks with their content, and root words."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+        self.blocks: dict[int, bytes] = {}
+        self.roots: dict[int, int] = {}
+
+    def apply(self, operations: list[Operation]) -> tuple[dict[int, bytes], dict[int, int]]:
+        """Does the operations in an open transaction and answers the state that a commit makes true."""
+        blocks, roots, freed = dict(self.blocks), dict(self.roots), set[int]()
+        for name, length, choice in operations:
+            live = sorted(blocks.keys() - freed)
+            victim = live[choice % len(live)] if live else 0
+            if name == "alloc":
+                block = c.alloc(self.arena, length)
+                assert block not in blocks
+                blocks[block] = bytes([choice % 256]) * c.usable(self.arena, block)
+                c.poke(self.arena, block, blocks[block])
+            elif name == "free" and victim:
+                c.free(self.arena, victim)
+                freed.add(victim)
+            elif name == "write" and victim:
+                start = choice % len(blocks[victim])
+                data = os.urandom(min(length, len(blocks[victim]) - start))
+                c.write(self.arena, victim + start, data)
+                blocks[victim] = blocks[victim][:start] + data + blocks[victim][start + len(data) :]
+            elif name == "root":
+                roots[choice % 256] = choice
+                c.put64(self.arena, c.root_offset(self.arena, choice % 256), choice)
+        return {block: content for block, content in blocks.items() if block not in freed}, roots
+
+    def verify(self) -> None:
+        self.arena.check()
+        assert self.arena.allocated() == sorted((block, len(content)) for block, content in self.blocks.items())
+        assert self.arena.used_bytes == sum(map(len, self.blocks.values()))
+        for block, content in self.blocks.items():
+            assert c.peek(self.arena, block, len(content)) == content
+        for index, value in self.roots.items():
+            assert c.peek(self.arena, c.root_offset(self.arena, index), 8) == struct.pack("<Q", value)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(st.tuples(operations, st.sampled_from(["commit", "commit", "rollback", "reopen"])), max_size=8))
+def test_behaves_as_a_model(path: str, transactions: list[tuple[list[Operation], str]]) -> None:
+    Path(path).unlink(missing_ok=True)
+    arena = Arena.open(path, 0, 1, capacity=96 * MIB)
+    model = Model(arena)
+    for position, (work, end) in enumerate(transactions, 1):
+        before = arena.fingerprint()
+        c.begin(arena, 0, position)
+        try:
+            after = model.apply(work)
+            if end == "commit":
+                c.commit(arena)
+                model.blocks, model.roots = after
+        except OutOfMemory:
+            end = "rollback"
+        if end == "rollback":
+            c.rollback(arena)
+        elif end == "reopen":       # as after a death in mid-transaction
+            arena.close()
+            arena = model.arena = Arena.open(path, 0, 1, fresh=position % 2 == 0)
+        if end != "commit":
+            assert arena.fingerprint() == before
+        model.verify()
+    arena.close()
+
+
+# -- room
+
+
+def test_a_full_arena_is_out_of_memory_and_stays_usable(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    before = arena.fingerprint()
+    for length in (CAPACITY * 2, CAPACITY, (1 << 64) - 1, (1 << 64) - 4096):
+        transactions.begin()
+        with pytest.raises(OutOfMemory):
+            c.alloc(arena, length)
+        c.rollback(arena)
+    transactions.begin()
+    with pytest.raises(OutOfMemory):
+        for _ in range(CAPACITY // 5000 + 1):
+            c.alloc(arena, 5000)
+    c.rollback(arena)
+    arena.check()
+    assert arena.fingerprint() == before
+    blocks = transactions.run(lambda: [c.alloc(arena, MIB) for _ in range(31)])
+    transactions.run(lambda: [c.free(arena, block) for block in blocks[::2] + blocks[1::2]])
+    assert transactions.run(lambda: c.alloc(arena, 31 * MIB))
+
+
+def test_growth_that_fails_is_out_of_memory_and_recoverable(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    transactions.run(lambda: c.alloc(arena, 100))
+    before = arena.fingerprint()
+    with c.growth_failing(arena):
+        transactions.begin()
+        with pytest.raises(OutOfMemory):
+            for _ in range(100):
+                c.alloc(arena, 100_000)
+        c.rollback(arena)
+    arena.check()
+    assert arena.fingerprint() == before
+    transactions.run(lambda: [c.alloc(arena, 100_000) for _ in range(100)])
+
+
+def test_a_full_file_system_is_out_of_memory_never_a_signal(tmp_path: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount a small file system")
+    try:
+        arena = Arena.open(str(tmp_path / "arena-0"), 0, 1)
+        transactions = Transactions(arena)
+        before = transactions.run(lambda: c.alloc_zeroed(arena, 100)) and arena.fingerprint()
+        transactions.begin()
+        with pytest.raises(OutOfMemory):
+            while True:
+                c.alloc_zeroed(arena, 3000)
+        c.rollback(arena)
+        arena.check()
+        assert arena.fingerprint() == before
+        with pytest.raises(ArenaError, match="arena-dir"):
+            (tmp_path / "filler").write_bytes(bytes(4 * MIB - arena.backed_bytes))
+            Arena.open(str(tmp_path / "arena-1"), 0, 1)
+        assert sorted(os.listdir(tmp_path)) == ["arena-0", "filler"]
+        arena.close()
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_file_size_limit_is_told(path: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * MIB, hard))
+    try:
+        with pytest.raises(ArenaError, match="ulimit -f"):
+            Arena.open(path, 0, 1, capacity=CAPACITY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(os.path.dirname(path)) == []
+
+
+def test_a_tiny_arena_takes_little(arena: Arena) -> None:
+    assert arena.backed_bytes <= 256 * 1024
+    Transactions(arena).run(lambda: c.alloc(arena, 88))
+    assert arena.backed_bytes <= 1024 * 1024
+
+
+def test_freed_pages_return_to_the_system(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    blocks = transactions.run(lambda: [c.alloc(arena, MIB) for _ in range(24)])
+    full = arena.backed_bytes
+    assert full >= 24 * MIB
+    transactions.run(lambda: [c.free(arena, block) for block in blocks[:23]])
+    assert c.unbacked_runs(arena) and c.idle_pages(arena) <= 1024
+    assert arena.backed_bytes < full - 18 * MIB
+    # A transaction that takes such pages and rolls back gives them back again.
+    low, before = arena.backed_bytes, arena.fingerprint()
+    transactions.begin()
+    c.alloc(arena, 15 * MIB)
+    assert arena.backed_bytes > low + 14 * MIB
+    c.rollback(arena)
+    assert arena.fingerprint() == before and arena.backed_bytes <= low + MIB
+    # The top sinks below runs that are not backed, and is provided again.
+    transactions.run(lambda: c.free(arena, blocks[23]))
+    assert arena.backed_bytes < 10 * MIB and not c.unbacked_runs(arena)
+    block = transactions.run(lambda: c.alloc(arena, 20 * MIB))
+    assert arena.backed_bytes >= 20 * MIB
+    c.poke(arena, block, b"z" * (20 * MIB))
+
+
+def test_a_rollback_gives_back_what_the_top_had_grown(arena: Arena) -> None:
+    transactions = Transactions(arena)
+    transactions.run(lambda: c.alloc(arena, 100))
+    before = arena.backed_bytes
+    transactions.begin()
+    c.alloc(arena, 25 * MIB)
+    c.rollback(arena)
+    assert arena.backed_bytes <= before + MIB
+
+
+# -- death
+
+
+def scenario(arena: Arena) -> None:
+    """One transaction through every path: new slabs, unbacked runs, top, coalescing, frees, sinking, releasing."""
+    blocks = dict.fromkeys(size for _, size in arena.allocated())
+    by_size = {size: [block for block, have in arena.allocated() if have == size] for size in blocks}
+    c.put64(arena, c.root_offset(arena, 1), 42)
+    c.write(arena, by_size[104][0], b"changed" * 3)
+    for length in (50, 104, 2000, 40_000, 3 * MIB):
+        c.poke(arena, c.alloc(arena, length), b"new")
+    for block in by_size[104] + by_size[MIB][:2] + by_size[MIB][3:] + by_size[20480]:
+        c.free(arena, block)
+    c.write(arena, by_size[104][0], b"again")
+    c.commit(arena)
+
+
+def prepare(path: str) -> None:
+    arena = Arena.open(path, 0, 1, capacity=CAPACITY)
+    transactions = Transactions(arena)
+    blocks = transactions.run(lambda: [c.alloc(arena, MIB) for _ in range(20)])
+    transactions.run(lambda: [c.free(arena, block) for block in blocks[2:12]])
+    transactions.run(lambda: [c.alloc_zeroed(arena, length) for length in [104] * 12 + [20480] * 3])
+    assert c.unbacked_runs(arena)
+    arena.close()
+
+
+def in_child(work: Callable[[], None]) -> bool:
+    """Runs `work` in a forked process; answers whether it came to its end rather than be killed by a crash point."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    status = os.waitpid(pid, 0)[1]
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return False
+    assert os.WEXITSTATUS(status) == 0
+    return True
+
+
+def dies_in_scenario(path: str, point: int) -> bool:
+    def work() -> None:
+        arena = Arena.open(path, 0, 1)
+        c.begin(arena, 0, 1 << 20)
+        crash_after(point)
+        scenario(arena)
+
+    return not in_child(work)
+
+
+def dies_in_recovery(path: str, point: int) -> bool:
+    def work() -> None:
+        crash_after(point)
+        Arena.open(path, 0, 1)
+
+    return not in_child(work)
+
+
+def state(path: str) -> tuple[dict[str, object], int]:
+    arena = Arena.open(path, 0, 1)
+    arena.check()
+    result = arena.fingerprint(), arena.commit_word(0)
+    arena.close()
+    return result
+
+
+def test_death_at_any_store_is_all_or_nothing(path: str) -> None:
+    base = path + "-base"
+    prepare(base)
+    shutil.copyfile(base, path)
+    before, old_position = state(path)
+    assert not dies_in_scenario(path, 0)
+    after, new_position = state(path)
+    assert before != after and new_position == 1 << 20
+    shutil.copyfile(base, path)
+    point, recoveries, outcomes = 1, 0, set()
+    while dies_in_scenario(path, point):
+        if point % 16 == 0:
+            recoveries += dies_in_recovery(path, 1 + point // 16)
+        found = state(path)
+        assert found in ((before, old_position), (after, new_position)), f"crash point {point}"
+        outcomes.add(found[1])
+        if found[1] == new_position:
+            shutil.copyfile(base, path)
+        point += 1
+    assert outcomes == {old_position, new_position}
+    assert point > 100 and recoveries > 5
+
+
+# -- files that are not what they should be
+
+
+def corrupt(path: str, offset: int, data: bytes) -> None:
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def refused(path: str, match: str, shard: int = 0, shards: int = 1, fresh: bool = False) -> None:
+    with pytest.raises(ArenaError, match=match) as caught:
+        Arena.open(path, shard, shards, fresh=fresh)
+    assert "\n" not in str(caught.value) and path in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("magic", "move it away"),
+        ("file_size", "damaged"),
+        ("journal_start", "damaged"),
+        ("journal_limit", "damaged"),
+        ("pages_start", "damaged"),
+        ("heap_start", "damaged"),
+        ("capacity_pages", "damaged"),
+        ("backed_pages", "damaged"),
+        ("journal_slot", "damaged"),
+        ("journal_used", "damaged"),
+        ("top_page", "damaged"),
+        ("used_bytes", "damaged"),
+        ("idle_pages", "damaged"),
+        ("slabs", "damaged"),
+        ("bins", "damaged"),
+    ],
+)
+@pytest.mark.parametrize("value", [1 << 63, (1 << 64) - 1, 0x7FFFFFFFFFFFFFF0, (1 << 44) + 5])
+def test_hostile_header_words_are_refused(arena: Arena, path: str, field: str, text: str, value: int) -> None:
+    Transactions(arena).run(lambda: c.alloc(arena, 88))
+    offset = c.offsets(arena)[field]
+    corrupt(path, c.offsets(arena)["journal_position"], struct.pack("<Q", 77))
+    corrupt(path, offset, struct.pack("<Q", value))
+    refused(path, text)
+
+
+def test_other_versions_and_shards_are_refused(arena: Arena, path: str) -> None:
+    refused(path, "--workers 1", shard=0, shards=2)
+    refused(path, "--workers 1", shard=1, shards=1)
+    corrupt(path, c.offsets(arena)["version"], struct.pack("<I", 9))
+    refused(path, "version 9")
+
+
+@pytest.mark.parametrize("entry", [0, 65529, (1 << 63) | 8, 8, 100 << 16 | 8, 1 << 21 | 8, (1 << 40) << 16 | 8])
+def test_hostile_journal_entries_are_refused(arena: Arena, path: str, entry: int) -> None:
+    where = c.offsets(arena)
+    c.begin(arena, 0, 8)
+    c.put64(arena, c.root_offset(arena, 0), 1)
+    corrupt(path, where["journal"] + 8, struct.pack("<Q", entry))
+    refused(path, "damaged")
+
+
+def test_short_and_foreign_files_are_refused(arena: Arena, path: str, tmp_path: Path) -> None:
+    for size in (0, 100, 65536, 66 * MIB):
+        os.truncate(path, size) if size == 66 * MIB else None
+        short = tmp_path / f"short-{size}"
+        short.write_bytes(bytes(min(size, 65536)))
+        refused(str(short), "move it away")
+    refused(path, "damaged")
+    refused(str(tmp_path), "cannot open")
+    refused(str(tmp_path / "none" / "arena"), "cannot open")
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_damaged_page_table_is_refused_or_harmless(path: str, data: st.DataObject) -> None:
+    if not os.path.exists(path):
+        prepare(path)
+    arena = Arena.open(path, 0, 1)
+    top = struct.unpack("<Q", c.peek(arena, c.offsets(arena)["top_page"], 8))[0]
+    offset = c.offsets(arena)["pages"] + data.draw(st.integers(0, top * 24 - 8))
+    old = c.peek(arena, offset, 8)
+    arena.close()
+    corrupt(path, offset, data.draw(st.binary(min_size=1, max_size=8)))
+    try:
+        Arena.open(path, 0, 1, fresh=True).close()
+    except ArenaError as error:
+        assert "damaged" in str(error)
+    corrupt(path, offset, old)
+
+
+@pytest.mark.parametrize("capacity", [0, -1, 4096, 1 << 50])
+def test_absurd_capacities_are_refused(path: str, capacity: int) -> None:
+    with pytest.raises(ArenaError, match="capacity"):
+        Arena.open(path, 0, 1, capacity=capacity)
+    assert not os.path.exists(path)
+
+
+def test_the_default_capacity_is_the_file_system(path: str) -> None:
+    arena = Arena.open(path, 3, 4)
+    assert arena.capacity >= 1 << 30
+    assert arena.backed_bytes <= 256 * 1024
+    arena.close()
