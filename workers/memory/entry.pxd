@@ -2,7 +2,7 @@
 
     word 0      u64   type 5 bits | flags 3 bits | clock 24 bits | key length 10 bits | value length 22 bits   (low to high)
     [expiry]    i64   unix ms, if HAS_EXPIRY
-    [lengths]   u32 key length, u32 value length, if LONG (key > 1022 bytes, or an inline value >= 4 MiB)
+    [lengths]   u32 key length, u32 value length, if LONG (key > 1022 bytes, or an inline value >= 4 MiB; word 0 then has 1023 and 0)
     key bytes
     value bytes
 
@@ -12,8 +12,10 @@ RENAME and COPY of headers are cheap and APPEND can over-allocate. Strings above
 Invariants
  1. An entry never moves while its key exists unless its slot in the table is changed in the same transaction.
  2. Everything but the clock decides replies; the clock (LRU seconds or LFU, as Redis) is journalled like the rest.
+ 3. The expiry, when there is one, is the word after word 0: a table reads it there without decoding the rest.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 cdef enum EntryType:
     STRING_EMBEDDED = 0   # OBJECT ENCODING embstr
@@ -27,6 +29,9 @@ cdef enum:
     LONG = 2
     BOX_THRESHOLD = 2048    # bytes of value
     EMBEDDED_MAX = 44       # OBJECT ENCODING answers embstr up to here
+    KEY_SHORT_MAX = 1022
+    VALUE_SHORT_MAX = (1 << 22) - 1
+    CLOCK_MASK = 0xFFFFFF
 
 cdef struct EntryView:
     # A decoded header; pointers into the arena, valid until the arena's mapping changes or the entry is freed.
@@ -40,7 +45,28 @@ cdef struct EntryView:
     uint64_t value_length   # inline length
     int64_t expiry          # -1 = none
 
+cdef struct Box:
+    # The value of a BOXED entry; copied out and in with memcpy, as it may lie unaligned.
+    uint64_t block
+    uint64_t length
+
 cdef void entry_view(char *base, uint64_t offset, EntryView *view) noexcept nogil
 cdef uint64_t entry_size(uint64_t key_length, uint64_t value_length, bint expiry) noexcept nogil
-# Writes header and key into fresh memory and answers where the value goes.
+# Writes header and key into fresh memory and answers where the value goes. expiry: unix ms, below 0 = none.
 cdef char *entry_format(char *at, int type, const char *key, uint64_t key_length, uint64_t value_length, int64_t expiry, uint32_t clock) noexcept nogil
+
+# Word 0 of an entry that is not LONG, with other type, clock and value length.
+cdef inline uint64_t entry_word(uint64_t word, int type, uint32_t clock, uint64_t value_length) noexcept nogil:
+    return (word & (<uint64_t>0x3FF << 32 | 0xE0)) | <uint64_t>type | <uint64_t>clock << 8 | value_length << 42
+
+cdef inline int64_t entry_expiry(const char *at) noexcept nogil:
+    # Of an entry that has one.
+    return (<const int64_t *>at)[1]
+
+cdef inline bint entry_has_key(const char *at, const char *key, uint64_t key_length) noexcept nogil:
+    cdef uint64_t word = (<const uint64_t *>at)[0]
+    cdef uint64_t flags = word >> 5
+    at += 16 if flags & HAS_EXPIRY else 8
+    if flags & LONG:
+        return (<const uint32_t *>at)[0] == key_length and memcmp(at + 8, key, key_length) == 0
+    return (word >> 32 & 0x3FF) == key_length and memcmp(at, key, key_length) == 0

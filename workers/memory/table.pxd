@@ -1,27 +1,46 @@
 """Table: an extendible hash table in the arena. It grows a segment at a time, never all at once.
 
-A table is a 32-byte TableRoot anywhere in reachable memory. Its directory has 2^depth words, indexed by the hash's top `depth` bits; each names a segment.
-A segment:
-    u32 slots, u32 used, u32 depth (its own), u32 expiring, i64 earliest (lower bound of its entries' expiry, INT64_MAX if none), then u64 slot[slots + SPILL]
-A slot is 0 (empty) or   tag 26 bits | expiring 1 bit | entry offset >> 3, 37 bits   (high to low). The tag is hash bits 0..25; an entry's home slot
-is tag * slots >> 26. Collisions go to the following slots, without wrap: SPILL extra slots at the end take the overflow; deletion shifts back.
-Segments grow in steps of about 1.25 from 8 to 1024 slots, then split in two by the next hash bit; so the load stays between 0.68 and 0.85.
+A table is a 32-byte TableRoot anywhere in reachable memory. Its directory is a block of a TableGrave, unused while the table is alive, and 2^depth words, indexed
+by the hash's top `depth` bits; a word is   slots of the segment 24 bits | offset of the segment 40 bits   (high to low), so that a lookup reads no header.
+A segment is a SegmentHeader, then u64 slot[slots + spill]. A slot is 0 (empty) or   tag 26 bits | expiring 1 bit | entry offset >> 3, 37 bits   (high to low).
+The tag is hash bits 0..25; an entry's home slot is tag * slots >> 26. Slots in use are sorted by tag, each at its home or as close behind it as the order allows,
+without wrap: the spill slots at the end take the overflow; insertion and deletion shift their neighbours. So a miss ends as early as a hit.
+Segments grow in steps of 1.25 from 8 to about 1000 slots, then split in two by the next hash bit; so the load stays between 0.68 and 0.85. Segments with a load
+below 0.25 are laid out anew, two half-segments with few entries become one, and a table without entries has no memory.
 
 Invariants
- 1. An entry with home h lies at the first slots >= h that were free: no empty slot between its home and its place.
- 2. Segments cover ranges of the hash's top bits; the order (top bits, tag) is stable however the table grows. A SCAN cursor is a place in that order.
- 3. Growing writes new segments and swaps directory words: one segment a command, at most 1024 entries are rehashed.
+ 1. In the slots of a segment, those in use have ascending tags; none is before its home; no slot is empty between an entry's home and its place; the last one
+    is empty.
+ 2. Segments cover ranges of the hash's top bits, in the directory's order. A SCAN cursor is a place in the order (segment's range, tag) with the depth of the
+    segment it was in. Splitting leaves what lies before a cursor before it (and what a scan has seen of the second half behind it, to be seen twice); merging
+    is noticed by the depth, and the whole merged segment is scanned again. So a scan misses no entry that was there from its start to its end.
+ 3. Growing writes new segments and swaps directory words: one segment an insertion, at most 1024 entries are moved (unless hashes collide in
+    more than their top bits by design: the directory never has more than a word for 64 entries, and segments grow instead).
  4. `earliest` is never later than the earliest expiry in the segment.
+ 5. No two half-segments that could be merged are left by a removal that leaves one of them empty; so the last entry's removal finds one segment, and frees it.
 """
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from workers.memory.arena cimport Arena
 
 cdef struct TableRoot:
     uint64_t directory      # offset of the directory's block; 0 = an empty table that has no memory yet
     uint32_t depth
-    uint32_t _pad
+    uint32_t deepest        # segments whose own depth is `depth`; at 0 the directory is halved
     uint64_t count          # entries
     uint64_t expiring       # entries with an expiry
+
+cdef struct TableGrave:
+    # The head of a directory: room for a dead table's root, so that unlinking a table needs no memory.
+    uint64_t next           # of the user's list of dead tables
+    TableRoot root
+
+cdef struct SegmentHeader:
+    uint32_t used
+    uint32_t expiring
+    uint32_t slots
+    uint16_t depth          # its own: it fills 2^(root.depth - depth) words of the directory
+    uint16_t spill
+    int64_t earliest        # lower bound of its entries' expiry, unix ms; meaningless when expiring == 0
 
 cdef struct Place:
     # Where an entry was found, for replace and remove without another search. Dead after any other change to the table.
@@ -32,12 +51,19 @@ cdef struct Place:
 ctypedef int (*visit_entry)(void *context, uint64_t entry) except -1
 
 cdef Place table_find(Arena arena, uint64_t root, uint64_t hash, const char *key, uint64_t key_length) noexcept
-cdef int table_insert(Arena arena, uint64_t root, uint64_t hash, uint64_t entry, int64_t expiry) except -1   # the key must not be there
+# Asks for the cache line where a coming table_find starts; then, in a second round, for the entry it is likely to find.
+cdef void table_prefetch_slot(Arena arena, uint64_t root, uint64_t hash) noexcept
+cdef void table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept
+cdef int table_insert(Arena arena, uint64_t root, uint64_t hash, uint64_t entry, int64_t expiry, Place *place) except -1   # the key must not be there; fills `place`
 cdef int table_replace(Arena arena, uint64_t root, Place *place, uint64_t entry, int64_t expiry, int64_t old_expiry) except -1  # same key, other entry or expiry (-1 none)
-cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expiry) except -1                # does not free the entry
-cdef uint64_t table_scan(Arena arena, uint64_t root, uint64_t cursor, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF  # one cluster; 0 = done; 48-bit cursors
-cdef int table_random(Arena arena, uint64_t root, uint64_t seed, uint64_t *entry) except -1
-# Takes entries whose expiry is <= now in segments from `cursor` on, at most `budget` segments looked at; visit removes them. Answers the next cursor (0 = wrapped).
-cdef uint64_t table_expired(Arena arena, uint64_t root, uint64_t cursor, int64_t now, int budget, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF
-# Frees the directory and segments of an unlinked table step by step, entries through visit; answers 1 when all is gone. For lazy freeing: FLUSHALL, UNLINK.
-cdef int table_dismantle(Arena arena, uint64_t root, int budget, visit_entry visit, void *context) except -1
+cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expiry) except -1                # does not free the entry, which it may read
+cdef uint64_t table_scan(Arena arena, uint64_t root, uint64_t cursor, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF  # a few entries; 0 = done; 48-bit cursors
+cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept                               # an entry; 0 = there is none
+# Takes entries whose expiry is <= now, in segments from `cursor` on; visit removes them. `budget` goes down by one for each segment looked at and each entry
+# taken, and the walk ends when it is used up. Answers the next cursor (0 = wrapped).
+cdef uint64_t table_expired(Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF
+# Makes the table at `root` empty at once; answers its directory's block, whose TableGrave keeps what table_dismantle needs, or 0 if it had no memory.
+cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFFF
+# Frees an unlinked table step by step, entries through visit, about `budget` of them (in whole segments, at least one); answers 1 when all is gone.
+cdef int table_dismantle(Arena arena, uint64_t directory, int budget, visit_entry visit, void *context) except -1
+cdef uint64_t table_moved() noexcept                                                                         # entries moved by growth and shrinking in this process

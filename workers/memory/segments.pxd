@@ -1,0 +1,58 @@
+"""Segments: how a table's slots are read, and how segments grow, split, shrink and merge. The layout and its invariants are in table.pxd.
+
+A change of shape reads the slots' words into a buffer of this process, lays them out in a new segment, points the directory at it and frees the old one. Growing
+and merging read no entry: the words are sorted by tag, and the tag is all that a layout needs. Only splitting looks at the keys.
+"""
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from workers.memory.arena cimport Arena
+from workers.memory.table cimport SegmentHeader, TableGrave, TableRoot
+
+cdef enum:
+    TAG_BITS = 26
+    DEPTH_MAX = 26
+    SLOTS_MIN = 8
+    SLOTS_SPLIT = 1024          # a segment that would need more slots is split
+    MERGED_MAX = 256            # half-segments with so few entries together become one
+    ENTRIES_PER_WORD = 64       # at least, before the directory is doubled
+
+cdef inline uint64_t slot_word(uint64_t tag, bint expiring, uint64_t entry) noexcept nogil:
+    return tag << 38 | <uint64_t>expiring << 37 | entry >> 3
+
+cdef inline uint64_t slot_tag(uint64_t word) noexcept nogil:
+    return word >> 38
+
+cdef inline bint slot_expiring(uint64_t word) noexcept nogil:
+    return word >> 37 & 1
+
+cdef inline uint64_t slot_entry(uint64_t word) noexcept nogil:
+    return (word & <uint64_t>0x1FFFFFFFFF) << 3
+
+cdef inline uint64_t tag_of(uint64_t hash) noexcept nogil:
+    return hash & 0x3FFFFFF
+
+cdef inline uint64_t home_of(uint64_t tag, uint64_t slots) noexcept nogil:
+    return tag * slots >> TAG_BITS
+
+cdef inline uint64_t directory_index(uint64_t hash, uint32_t depth) noexcept nogil:
+    return (hash >> 1) >> (63 - depth)
+
+cdef inline uint64_t *directory_words(Arena arena, TableRoot *table) noexcept:
+    return <uint64_t *>(arena.at(table.directory) + sizeof(TableGrave))
+
+cdef inline uint64_t word_segment(uint64_t word) noexcept nogil:
+    return word & <uint64_t>0xFFFFFFFFFF
+
+cdef inline uint64_t word_slots(uint64_t word) noexcept nogil:
+    return word >> 40
+
+cdef inline SegmentHeader *segment_at(Arena arena, uint64_t segment) noexcept:
+    return <SegmentHeader *>arena.at(segment)
+
+cdef inline uint64_t *segment_slots(SegmentHeader *header) noexcept nogil:
+    return <uint64_t *>(header + 1)
+
+cdef int segments_start(Arena arena, uint64_t root) except -1                   # gives an empty table its first segment
+cdef int segments_make_room(Arena arena, uint64_t root, uint64_t hash) except -1  # one step of growth for the segment of `hash`: larger, or split
+# After a removal: shrinks and merges around the segment of `hash`, and frees all when the table is empty. Without memory for that, leaves things as they are.
+cdef int segments_tidy(Arena arena, uint64_t root, uint64_t hash) except -1
+cdef uint64_t segments_moved() noexcept

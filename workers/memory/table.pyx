@@ -1,0 +1,307 @@
+"""The table: see table.pxd for layout and invariants; segments.pyx lays segments out."""
+from libc.stdint cimport INT64_MAX, UINT64_MAX
+from libc.string cimport memmove, memset
+
+from shardkv.atomic cimport prefetch
+from shardkv.hashing cimport hash_key
+from workers.memory.entry cimport EntryView, entry_expiry, entry_has_key, entry_view
+from workers.memory.segments cimport (
+    DEPTH_MAX, TAG_BITS, directory_index, directory_words, home_of, segment_at, segment_slots, segments_make_room, segments_moved, segments_start, segments_tidy,
+    slot_entry, slot_expiring, slot_tag, slot_word, tag_of, word_segment, word_slots,
+)
+
+cdef enum:
+    CURSOR_TAG_BITS = 17        # of a SCAN cursor: position 26 bits | depth 5 bits | upper tag bits 17
+    SCAN_ENTRIES = 4            # at least, of one table_scan, unless the segment ends
+    SCAN_SEGMENTS = 16          # at most, of one table_scan
+    TAKEN_MAX = 128             # expired entries of one segment taken at a time
+
+
+cdef inline uint64_t *first_slot(Arena arena, TableRoot *table, uint64_t hash, uint64_t *segment) noexcept:
+    cdef uint64_t word = directory_words(arena, table)[directory_index(hash, table.depth)]
+    segment[0] = word_segment(word)
+    return segment_slots(segment_at(arena, segment[0])) + home_of(tag_of(hash), word_slots(word))
+
+
+cdef Place table_find(Arena arena, uint64_t root, uint64_t hash, const char *key, uint64_t key_length) noexcept:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef uint64_t tag = tag_of(hash)
+    cdef uint64_t *slot
+    cdef Place place
+    place.entry = place.segment = place.slot = 0
+    if table.directory == 0:
+        return place
+    slot = first_slot(arena, table, hash, &place.segment)
+    while slot[0] != 0 and slot_tag(slot[0]) < tag:
+        slot += 1
+    while slot[0] != 0 and slot_tag(slot[0]) == tag:
+        if entry_has_key(arena.at(slot_entry(slot[0])), key, key_length):
+            place.entry = slot_entry(slot[0])
+            place.slot = arena.offset_of(slot)
+            break
+        slot += 1
+    return place
+
+
+cdef void table_prefetch_slot(Arena arena, uint64_t root, uint64_t hash) noexcept:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef uint64_t segment
+    if table.directory:
+        prefetch(first_slot(arena, table, hash, &segment))
+
+
+cdef void table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef uint64_t segment, tag = tag_of(hash)
+    cdef uint64_t *slot
+    if table.directory:
+        slot = first_slot(arena, table, hash, &segment)
+        while slot[0] != 0 and slot_tag(slot[0]) < tag:
+            slot += 1
+        prefetch(arena.at(slot_entry(slot[0])))
+
+
+# -- changing
+
+cdef inline int count_change(Arena arena, uint64_t root, uint64_t segment, int entries, int expiring) except -1:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef SegmentHeader *header = segment_at(arena, segment)
+    arena.save(root + 16, 16 if expiring else 8)
+    arena.save(segment, 8)
+    table.count += entries
+    table.expiring += expiring
+    header.used += entries
+    header.expiring += expiring
+    return 0
+
+
+cdef inline int note_expiry(Arena arena, uint64_t segment, int64_t expiry) except -1:
+    """Keeps `earliest` right before an entry with an expiry is counted."""
+    cdef SegmentHeader *header = segment_at(arena, segment)
+    if header.expiring == 0 or expiry < header.earliest:
+        arena.set_word(<uint64_t *>&header.earliest, <uint64_t>expiry)
+    return 0
+
+
+cdef int table_insert(Arena arena, uint64_t root, uint64_t hash, uint64_t entry, int64_t expiry, Place *place) except -1:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef uint64_t tag = tag_of(hash)
+    cdef SegmentHeader *header
+    cdef uint64_t *slot
+    cdef uint64_t *free_slot
+    if table.directory == 0:
+        segments_start(arena, root)
+    while True:
+        table = <TableRoot *>arena.at(root)
+        slot = first_slot(arena, table, hash, &place.segment)
+        header = segment_at(arena, place.segment)
+        if (header.used + 1) * <uint64_t>20 <= header.slots * <uint64_t>17:
+            while slot[0] != 0 and slot_tag(slot[0]) <= tag:
+                slot += 1
+            free_slot = slot
+            while free_slot[0] != 0:
+                free_slot += 1
+            if free_slot < segment_slots(header) + header.slots + header.spill - 1:
+                break
+        segments_make_room(arena, root, hash)
+    place.entry = entry
+    place.slot = arena.offset_of(slot)
+    arena.save(place.slot, <uint64_t>(<char *>(free_slot + 1) - <char *>slot))
+    memmove(slot + 1, slot, <uint64_t>(<char *>free_slot - <char *>slot))
+    slot[0] = slot_word(tag, expiry >= 0, entry)
+    if expiry >= 0:
+        note_expiry(arena, place.segment, expiry)
+    return count_change(arena, root, place.segment, 1, expiry >= 0)
+
+
+cdef int table_replace(Arena arena, uint64_t root, Place *place, uint64_t entry, int64_t expiry, int64_t old_expiry) except -1:
+    cdef uint64_t old = (<uint64_t *>arena.at(place.slot))[0]
+    cdef uint64_t word = slot_word(slot_tag(old), expiry >= 0, entry)
+    if word != old:
+        arena.put64(place.slot, word)
+    place.entry = entry
+    if expiry >= 0 and expiry != old_expiry:
+        note_expiry(arena, place.segment, expiry)
+    if (expiry >= 0) != (old_expiry >= 0):
+        return count_change(arena, root, place.segment, 0, 1 if expiry >= 0 else -1)
+    return 0
+
+
+cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expiry) except -1:
+    cdef SegmentHeader *header = segment_at(arena, place.segment)
+    cdef uint64_t *slots = segment_slots(header)
+    cdef uint64_t *slot = <uint64_t *>arena.at(place.slot)
+    cdef uint64_t *last = slot
+    cdef EntryView view
+    while last[1] != 0 and home_of(slot_tag(last[1]), header.slots) < <uint64_t>(last + 1 - slots):
+        last += 1
+    arena.save(place.slot, <uint64_t>(<char *>(last + 1) - <char *>slot))
+    memmove(slot, slot + 1, <uint64_t>(<char *>last - <char *>slot))
+    last[0] = 0
+    count_change(arena, root, place.segment, -1, -1 if old_expiry >= 0 else 0)
+    if (header.used * 4 < header.slots and header.slots > 8) or header.used == 0:
+        entry_view(arena.base, place.entry, &view)
+        segments_tidy(arena, root, hash_key(view.key, view.key_length))
+    place.entry = 0
+    return 0
+
+
+# -- walking
+
+cdef uint64_t table_scan(Arena arena, uint64_t root, uint64_t cursor, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef uint64_t position = cursor >> 22 & 0x3FFFFFF, depth = cursor >> CURSOR_TAG_BITS & 31, tag = cursor & 0x1FFFF
+    cdef uint64_t seen = 0, next_tag
+    cdef SegmentHeader *header
+    cdef int segments
+    if table.directory == 0:
+        return 0
+    for segments in range(SCAN_SEGMENTS):
+        header = segment_at(arena, word_segment(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
+        if header.depth < depth:        # merged since: what the cursor has passed of one half says nothing of the other
+            tag = 0
+        position = position >> (DEPTH_MAX - header.depth) << (DEPTH_MAX - header.depth)
+        next_tag = scan_segment(arena, header, tag, &seen, visit, context)
+        if next_tag:
+            return position << 22 | <uint64_t>header.depth << CURSOR_TAG_BITS | next_tag
+        position += <uint64_t>1 << (DEPTH_MAX - header.depth)
+        depth = tag = 0
+        if position >> DEPTH_MAX:
+            return 0
+        if seen:
+            break
+    return position << 22
+
+
+cdef uint64_t scan_segment(Arena arena, SegmentHeader *header, uint64_t tag, uint64_t *seen, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF:
+    """Visits a few entries from upper tag bits `tag` on, all with the same upper tag bits together; answers the next such bits, 0 at the end."""
+    cdef uint64_t *slot = segment_slots(header)
+    cdef uint64_t *end = slot + header.slots + header.spill
+    cdef uint64_t upper, last = 0
+    slot += home_of(tag << (TAG_BITS - CURSOR_TAG_BITS), header.slots)
+    while slot < end:
+        if slot[0] != 0:
+            upper = slot_tag(slot[0]) >> (TAG_BITS - CURSOR_TAG_BITS)
+            if seen[0] >= SCAN_ENTRIES and upper != last:
+                return upper
+            if upper >= tag:
+                visit(context, slot_entry(slot[0]))
+                seen[0] += 1
+                last = upper
+        slot += 1
+    return 0
+
+
+cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef SegmentHeader *header
+    cdef uint64_t index = 0, slot, tries
+    if table.count == 0:
+        return 0
+    for tries in range(256):
+        seed = (seed ^ seed >> 29) * <uint64_t>0xBF58476D1CE4E5B9 + <uint64_t>0x9E3779B97F4A7C15
+        index = directory_index(seed, table.depth)
+        header = segment_at(arena, word_segment(directory_words(arena, table)[index]))
+        slot = segment_slots(header)[(seed & <uint64_t>0xFFFFFFFF) * (header.slots + header.spill) >> 32]
+        if slot != 0:
+            return slot_entry(slot)
+    while True:                         # sparse beyond luck: the next entry there is
+        header = segment_at(arena, word_segment(directory_words(arena, table)[index]))
+        if header.used:
+            slot = 0
+            while segment_slots(header)[slot] == 0:
+                slot += 1
+            return slot_entry(segment_slots(header)[slot])
+        index = index + 1 & (<uint64_t>1 << table.depth) - 1
+
+
+cdef uint64_t table_expired(Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef uint64_t position = cursor & 0x3FFFFFF, segment, step
+    cdef SegmentHeader *header
+    cdef int taken
+    while budget[0] > 0 and table.expiring:
+        segment = word_segment(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)])
+        header = segment_at(arena, segment)
+        step = <uint64_t>1 << (DEPTH_MAX - header.depth)
+        budget[0] -= 1
+        if header.expiring and header.earliest <= now:
+            taken = take_expired(arena, segment, now, visit, context)
+            budget[0] -= taken
+            table = <TableRoot *>arena.at(root)
+            if taken == TAKEN_MAX:
+                continue                # perhaps more here, and the segment may be another now
+        position = (position & ~(step - 1)) + step
+        if position >> DEPTH_MAX:
+            return 0
+    return position if table.expiring else 0
+
+
+cdef int take_expired(Arena arena, uint64_t segment, int64_t now, visit_entry visit, void *context) except -1:
+    """Visits up to TAKEN_MAX expired entries of a segment; answers how many. When that is fewer, `earliest` is exact afterwards."""
+    cdef SegmentHeader *header = segment_at(arena, segment)
+    cdef uint64_t *slots = segment_slots(header)
+    cdef uint64_t taken[TAKEN_MAX]
+    cdef uint64_t at, size = header.slots + header.spill
+    cdef int64_t expiry, earliest = INT64_MAX
+    cdef int count = 0, index
+    for at in range(size):
+        if at + 12 < size and slot_expiring(slots[at + 12]):
+            prefetch(arena.at(slot_entry(slots[at + 12])))
+        if slot_expiring(slots[at]):
+            expiry = entry_expiry(arena.at(slot_entry(slots[at])))
+            if expiry > now:
+                earliest = expiry if expiry < earliest else earliest
+            else:
+                taken[count] = slot_entry(slots[at])
+                count += 1
+                if count == TAKEN_MAX:
+                    break
+    if count < TAKEN_MAX:
+        arena.set_word(<uint64_t *>&header.earliest, <uint64_t>earliest)
+    for index in range(count):
+        visit(context, taken[index])
+    return count
+
+
+# -- the end of a table
+
+cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFFF:
+    cdef uint64_t directory = (<TableRoot *>arena.at(root)).directory
+    cdef TableGrave *grave
+    if directory == 0:
+        return 0
+    arena.save(directory, sizeof(TableGrave))
+    arena.save(root, sizeof(TableRoot))
+    grave = <TableGrave *>arena.at(directory)
+    grave.root = (<TableRoot *>arena.at(root))[0]
+    grave.root.expiring = 0             # from now on: directory words already dealt with
+    memset(arena.at(root), 0, sizeof(TableRoot))
+    return directory
+
+
+cdef int table_dismantle(Arena arena, uint64_t directory, int budget, visit_entry visit, void *context) except -1:
+    cdef TableGrave *grave = <TableGrave *>arena.at(directory)
+    cdef SegmentHeader *header
+    cdef uint64_t segment, at, index = grave.root.expiring, freed = 0
+    while index >> grave.root.depth == 0:
+        if budget <= 0:
+            arena.save(arena.offset_of(&grave.root.count), 16)
+            grave.root.count -= freed
+            grave.root.expiring = index
+            return 0
+        segment = word_segment(directory_words(arena, &grave.root)[index])
+        header = segment_at(arena, segment)
+        for at in range(header.slots + header.spill):
+            if segment_slots(header)[at] != 0:
+                visit(context, slot_entry(segment_slots(header)[at]))
+        arena.free(segment)
+        freed += header.used
+        budget -= header.used + 1
+        index += <uint64_t>1 << (grave.root.depth - header.depth)
+    arena.free(directory)
+    return 1
+
+
+cdef uint64_t table_moved() noexcept:
+    return segments_moved()
