@@ -204,9 +204,6 @@ cdef int persist_command(Call call) except -1:
 
 
 # -- from one key to another
-#
-# The target is looked up first: a lookup may remove an expired key, and no change of the table may come between finding
-# the source and using its place.
 
 cdef bint same_key(Call call) noexcept:
     return (
@@ -220,22 +217,21 @@ cdef int rename(Call call, bint only_if_free) except -1:
     cdef Keyspace from_keyspace = call.shard_of_key(0).keyspace
     cdef Keyspace to_keyspace = call.shard_of_key(1).keyspace
     cdef Argument *name = &call.argv[2]
-    call.peek(2, 1, &target)
     call.peek(1, 0, &source)
     if not source.exists:
         raise CommandError(NO_SUCH_KEY)
     if same_key(call):
         return call._reply.integer(0) if only_if_free else call._reply.status("OK")
-    if target.exists:
-        if only_if_free:
-            return call._reply.integer(0)
-        to_keyspace.delete(call.db, &target, False)
-        call.peek(1, 0, &source)
+    call.peek(2, 1, &target)
+    if target.exists and only_if_free:
+        return call._reply.integer(0)
     if from_keyspace is to_keyspace:
         from_keyspace.move(call.db, &source, call.db, name.bytes, name.length, target.hash)
     else:
+        if target.exists:
+            to_keyspace.delete(call.db, &target, True)
         from_keyspace.copy(to_keyspace, call.db, &source, name.bytes, name.length, target.hash)
-        from_keyspace.delete(call.db, &source, False)
+        from_keyspace.delete(call.db, &source, True)
     return call._reply.integer(1) if only_if_free else call._reply.status("OK")
 
 
@@ -264,15 +260,12 @@ cdef int copy_command(Call call) except -1:
         index += 1
     if to_db == call.db and same_key(call):
         raise CommandError(SAME_OBJECT)
-    to_keyspace.peek(to_db, name.bytes, name.length, call.hash_of(2, 1), &target)
     call.find(1, 0, &source)
-    if not source.exists:
+    to_keyspace.peek(to_db, name.bytes, name.length, call.hash_of(2, 1), &target)
+    if not source.exists or (target.exists and not replace):
         return call._reply.integer(0)
     if target.exists:
-        if not replace:
-            return call._reply.integer(0)
-        to_keyspace.delete(to_db, &target, False)
-        call.peek(1, 0, &source)
+        to_keyspace.delete(to_db, &target, True)
     call.shard_of_key(0).keyspace.copy(to_keyspace, to_db, &source, name.bytes, name.length, target.hash)
     return call._reply.integer(1)
 
@@ -284,8 +277,8 @@ cdef int move_command(Call call) except -1:
     cdef int to_db = database(call, 2)
     if to_db == call.db:
         raise CommandError(SAME_OBJECT)
-    keyspace.peek(to_db, key.bytes, key.length, call.hash, &target)
     call.peek(1, 0, &source)
+    keyspace.peek(to_db, key.bytes, key.length, call.hash, &target)
     if not source.exists or target.exists:
         return call._reply.integer(0)
     keyspace.move(call.db, &source, to_db, key.bytes, key.length, source.hash)

@@ -225,6 +225,7 @@ def test_an_expired_key_does_not_exist(ours: Wire, lazy: None, command: str) -> 
     assert ours.ask("set", "{t}a", "v", "px", 1) == "+OK"
     pass_time()
     assert ours.ask(command, "{t}a", *more) == nothing
+    assert ours.ask("exists", "{t}a") == 0
     assert ours.ask("dbsize") == 0
 
 
