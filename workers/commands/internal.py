@@ -4,7 +4,7 @@
     @set-active-expire 0|1   whether expired keys are searched for
     @purge                   give free memory back to the system
     @sleep seconds           keep the worker busy
-    @crash                   die, once, as if killed
+    @crash shard             the worker of that shard dies, once, as if killed
 """
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sleep(call: Call) -> None:
 
 @command("@crash")
 def crash(call: Call) -> None:
-    """Kills the worker; its successor, which is given the same request, answers it."""
-    if not call.worker.retried:
+    """Kills one shard's worker; its successor, which is given the same request, answers it."""
+    if call.worker.index == int(call.arg(1)) and not call.worker.retried:
         os.kill(os.getpid(), signal.SIGKILL)
     call.reply.status("OK")

@@ -114,7 +114,7 @@ def _type(text: bytes) -> str:
 
 @local("client|kill")
 async def kill(request: Request) -> None:
-    """The old form takes an address, its own too; the new one takes filters, and spares its own connection unless told."""
+    """The old form takes an address, its own too; the new one takes filters, and spares its own unless told."""
     old_form = len(request.args) == 3
     filters, spare_self = ({"addr": _address(request.args[2])}, False) if old_form else _kill_filters(request.args[2:])
     closes_self = not spare_self and _fits(request.client, filters)

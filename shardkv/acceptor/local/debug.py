@@ -5,8 +5,6 @@ DEBUG has no subcommands in the table, so each is looked up here. Where one conc
 from __future__ import annotations
 
 import logging
-import os
-import signal
 from collections.abc import Awaitable, Callable
 from functools import reduce
 from operator import xor
@@ -36,14 +34,14 @@ HELP = (
     ("DIGEST-VALUE <key> [<key> ...]", "Return the signatures of the values of keys."),
     ("LOG <message>", "Write <message> into the server's log."),
     ("OBJECT <key>", "Return how <key> and its value are stored."),
-    ("PANIC", "Kill a worker."),
+    ("PANIC", "Kill the first shard's worker."),
     ("PROTOCOL <type>", "Return a test value of the given type."),
     ("RELOAD [option ...]", "Go over all data, as a reload would."),
     (
         "REPLYBUFFER (PEAK-RESET-TIME (NEVER|RESET|<time>)|RESIZING <0|1>)",
         "Taken, without effect: no buffer is resized on a timer.",
     ),
-    ("SEGFAULT", "Kill a worker."),
+    ("SEGFAULT", "Kill the first shard's worker."),
     ("SET-ACTIVE-EXPIRE <0|1>", "Switch the search for expired keys off or on."),
     ("SLEEP <seconds>", "Keep all shards busy for <seconds>. Decimals allowed."),
     ("STRINGMATCH-LEN <len> <pattern>", "Match a string of <len> letters a against <pattern>."),
@@ -84,17 +82,6 @@ def _nothing(request: Request, args: list[bytes]) -> None:
 def _log(request: Request, args: list[bytes]) -> None:
     logging.getLogger("shardkv").warning("DEBUG LOG: %s", shown(args[0]))
     request.reply.status("OK")
-
-
-def _kill_worker(number: signal.Signals) -> Handler:
-    def handler(request: Request, args: list[bytes]) -> None:
-        pid = request.server.page.worker_counters(0)["pid"]
-        if pid <= 0:
-            raise CommandError("ERR the worker is not running")
-        os.kill(pid, number)
-        request.reply.status("OK")
-
-    return handler
 
 
 def _stringmatch(request: Request, args: list[bytes]) -> None:
@@ -186,6 +173,12 @@ async def _set_active_expire(request: Request, args: list[bytes]) -> None:
     request.reply.status("OK")
 
 
+async def _crash(request: Request, args: list[bytes]) -> None:
+    # The answer comes from the worker's successor.
+    await request.server.ask_workers(b"@crash", b"0")
+    request.reply.status("OK")
+
+
 async def _object(request: Request, args: list[bytes]) -> None:
     # Only the key's owner finds it.
     answers = await request.server.ask_workers(b"@debug-object", str(request.client.db).encode(), args[0])
@@ -218,11 +211,11 @@ _SUBCOMMANDS: dict[str, tuple[int, int, Handler]] = {
     "digest-value": (1, 1 << 20, _digest_value),
     "log": (1, 1, _log),
     "object": (1, 2, _object),
-    "panic": (0, 0, _kill_worker(signal.SIGABRT)),
+    "panic": (0, 0, _crash),
     "protocol": (1, 1, _protocol),
     "reload": (0, 8, _nothing),
     "replybuffer": (2, 2, _replybuffer),
-    "segfault": (0, 0, _kill_worker(signal.SIGSEGV)),
+    "segfault": (0, 0, _crash),
     "set-active-expire": (1, 1, _set_active_expire),
     "sleep": (1, 1, _sleep),
     "stringmatch-len": (2, 2, _stringmatch),

@@ -124,5 +124,5 @@ def _percentile(facts: Facts, histogram: list[int], percent: float) -> float:
     for bucket, count in enumerate(histogram):
         seen += count
         if seen >= needed:
-            return facts.server.page.bucket_floor_ns(bucket + 1) / 1000
+            return float(facts.server.page.bucket_floor_ns(bucket + 1)) / 1000
     return 0.0
