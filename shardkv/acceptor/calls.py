@@ -1,0 +1,83 @@
+"""Runs local handlers: finds the one of a command, gives it a Request, and turns what it does into one reply."""
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import pkgutil
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
+
+import shardkv.acceptor.local as local_package
+from shardkv.acceptor.registry import Handler, Request, handlers
+from shardkv.commands.spec import Command, Route
+from shardkv.errors import CommandError
+from shardkv.resp import Reply
+
+if TYPE_CHECKING:
+    from shardkv.acceptor.connection import Connection
+    from shardkv.acceptor.server import Server
+
+INTERNAL_ERROR = "ERR internal error, see the server's log"
+
+log = logging.getLogger("shardkv")
+
+
+def load_handlers() -> None:
+    """Imports every module of local handlers, which registers them."""
+    for module in pkgutil.iter_modules(local_package.__path__):
+        importlib.import_module(f"{local_package.__name__}.{module.name}")
+
+
+class LocalCalls:
+    """The local handlers by command id. `server` is set before the first call."""
+
+    server: Server
+
+    def __init__(self, commands: Sequence[Command]) -> None:
+        load_handlers()
+        self._handlers: list[Handler | None] = [handlers.get(command.name) for command in commands]
+        self._tasks: set[asyncio.Task[None]] = set()
+        missing = [c.name for c in commands if c.route is Route.LOCAL and not c.subcommands and c.name not in handlers]
+        if missing:
+            raise LookupError(f"no local handler of {', '.join(missing)}")
+
+    def call(self, number: int, client: Connection, args: list[bytes], sequence: int, mode: int) -> bytes | None:
+        """Runs the handler of command `number`. Answers RESP, or None when the reply comes later, through the reactor."""
+        reply = Reply()
+        reply.resp = client.resp
+        request = Request(args, client, reply, self.server)
+        handler = self._handlers[number]
+        try:
+            if handler is None:
+                raise CommandError(f"ERR no handler of '{args[0].decode('latin-1')}'")
+            waiting = handler(request)
+        except CommandError as error:
+            return self._failed(client, error.text)
+        except Exception:
+            log.exception("a local command failed")
+            return self._failed(client, INTERNAL_ERROR)
+        if waiting is None:
+            return reply.getvalue()
+        task = asyncio.ensure_future(self._finish(waiting, request, sequence, mode))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return None
+
+    async def _finish(self, waiting: Awaitable[None], request: Request, sequence: int, mode: int) -> None:
+        try:
+            await waiting
+            answer = request.reply.getvalue()
+        except CommandError as error:
+            answer = self._failed(request.client, error.text)
+        except Exception:
+            log.exception("a local command failed")
+            answer = self._failed(request.client, INTERNAL_ERROR)
+        self.server.reactor.complete(request.client, sequence, mode, answer)
+
+    @staticmethod
+    def _failed(client: Connection, text: str) -> bytes:
+        reply = Reply()
+        reply.resp = client.resp
+        reply.error(text)
+        return reply.getvalue()

@@ -1,0 +1,137 @@
+"""One client's connection: its input, the order of its replies, its output.
+
+A Client is a C struct, so that ten thousand idle ones cost little and the hot path touches no Python object; a Connection is what
+Python handlers see of it, made when the first of them asks.
+
+Invariants
+ 1. input[start:length] is not yet consumed; `frame` describes the request that begins at input[start].
+ 2. Requests are numbered from 0 as they are accepted (next_request), replies leave in that order (next_reply): the reply with number
+    next_reply goes to the output, one that comes earlier waits in its slot. next_reply <= next_request.
+ 3. slots[n & (slots_capacity - 1)] is request n's, for n in [next_reply, next_reply + slots_capacity); requests without a slot are
+    simply awaited. `marked` counts the slots that are not SLOT_EMPTY.
+ 4. A client with output or a reason to close is on the dirty list; one whose input may go on is on the queue. Both are walked by the reactor.
+ 5. After its descriptor is closed (fd = -1) a Client stays until the end of the reactor's turn, and for as long as a Connection refers to it.
+"""
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from shardkv.acceptor.join cimport Join
+from shardkv.acceptor.output cimport Output, Payload
+from shardkv.acceptor.parser cimport Frame
+
+cdef enum:
+    INPUT_BYTES = 16384       # of a connection that is not idle
+    INPUT_STREAM = 65536      # … of one that fills it
+    INPUT_KEEP = 1048576      # an empty buffer above this is given back at once
+    PENDING_MAX = 1024        # requests of one connection on their way
+    ADDRESS_BYTES = 28        # a sockaddr_in6
+
+cdef enum SlotState:
+    SLOT_EMPTY
+    SLOT_HELD                 # its reply is here, an earlier one is not
+    SLOT_JOIN                 # parts are still to come
+    SLOT_MUTED                # CLIENT REPLY: its reply will be dropped
+
+cdef enum ReplyMode:
+    REPLY_ON
+    REPLY_OFF
+    REPLY_SKIP                # the next reply only
+
+cdef enum Waiting:
+    WAIT_NOTHING
+    WAIT_RING                 # a request ring was full
+    WAIT_PENDING              # PENDING_MAX was reached
+    WAIT_LOCAL                # an asynchronous handler runs
+    WAIT_PAUSE                # CLIENT PAUSE
+
+cdef struct Slot:
+    uint8_t state
+    Join *join
+    Payload payload
+
+cdef struct Client:
+    int fd
+    uint32_t place            # in the reactor's table
+    uint64_t token
+    uint64_t id
+    # input
+    char *input
+    uint64_t capacity
+    uint64_t start
+    uint64_t length
+    uint64_t peak             # largest `length` since the buffer was last looked at
+    Frame frame
+    # order
+    uint64_t next_request
+    uint64_t next_reply
+    Slot *slots
+    uint32_t slots_capacity
+    uint32_t marked
+    Output output
+    # session
+    uint16_t database
+    uint16_t last_command
+    uint8_t resp
+    uint8_t reply_mode
+    bint authenticated
+    bint no_touch
+    bint no_evict
+    bint is_unix
+    # state
+    uint8_t waiting
+    bint ready                # the frame holds a whole request that could not be routed
+    bint readable             # the socket may have more
+    bint hangup               # … and its end
+    bint closing              # no further requests; closed when the last reply is sent
+    bint doomed               # closed at the next flush
+    bint dirty
+    bint queued
+    bint buried               # the reactor has let go of it
+    Client *next_dirty
+    Client *next_queued
+    int64_t created_ms
+    int64_t active_ms
+    int64_t soft_since_ms     # since when the output is above its soft limit, 0: it is not
+    PyObject *view            # the Connection, borrowed
+    uint8_t peer[ADDRESS_BYTES]
+
+cdef struct Hub:
+    # What all connections of the process share.
+    int64_t now_ms
+    uint64_t *counters        # of the acceptor's ProcessBlock
+    Client *dirty
+    Client *queue_first
+    Client *queue_last
+    uint64_t bulk_max         # proto-max-bulk-len
+    uint64_t query_max        # client-query-buffer-limit
+    uint64_t output_hard      # client-output-buffer-limit normal; 0: none
+    uint64_t output_soft
+    int64_t output_soft_ms
+    int64_t idle_ms           # timeout; 0: none
+    bint require_auth
+    uint8_t paused            # PAUSE_…
+
+cdef enum:
+    PAUSE_NONE = 0
+    PAUSE_WRITES = 1
+    PAUSE_ALL = 2
+
+cdef class Connection:
+    """One client's connection, as Python handlers see it. After it is closed it keeps its last values."""
+    cdef Client *client
+    cdef Hub *hub
+    cdef public object name, lib_name, lib_ver, user
+    cdef readonly str addr, laddr
+
+cdef Client *client_new(Hub *hub, int fd) noexcept nogil
+cdef void client_release(Client *client) noexcept nogil     # frees all but the struct
+cdef Connection client_view(Hub *hub, Client *client)
+cdef void client_enqueue(Hub *hub, Client *client) noexcept nogil
+cdef uint64_t client_memory(Client *client) noexcept nogil
+cdef void client_touch_output(Hub *hub, Client *client) noexcept nogil
+cdef void client_doom(Hub *hub, Client *client) noexcept nogil
+# Order. `deliver` copies, `deliver_payload` takes.
+cdef Slot *client_mark(Client *client, uint64_t sequence, SlotState state) noexcept nogil  # NULL: no memory
+cdef Slot *client_slot(Client *client, uint64_t sequence) noexcept nogil                   # NULL: not marked
+cdef void deliver(Hub *hub, Client *client, uint64_t sequence, const char *data, uint64_t length) noexcept nogil
+cdef void deliver_payload(Hub *hub, Client *client, uint64_t sequence, Payload *payload) noexcept nogil

@@ -1,0 +1,40 @@
+"""What waits to be sent to one client: a chain of chunks.
+
+Invariants
+ 1. A chunk's bytes[sent:length] are unsent; a chunk without unsent bytes is not in the chain.
+ 2. A chunk owns its bytes: memory right behind the struct, or a mapped segment, which is unlinked when its last byte is sent or dropped.
+ 3. `bytes` is the sum of unsent bytes, `memory` what the chain occupies (a segment counts with its length).
+"""
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef enum:
+    CHUNK_BYTES = 16384
+
+# Bytes with their owner: a malloc'ed block, or a Segment (a counted reference) they lie in.
+cdef struct Payload:
+    char *bytes
+    uint64_t length
+    PyObject *segment
+
+cdef struct Chunk:
+    Chunk *next
+    char *bytes
+    uint64_t length
+    uint64_t sent
+    uint64_t capacity
+    PyObject *segment
+
+cdef struct Output:
+    Chunk *first
+    Chunk *last
+    uint64_t bytes
+    uint64_t memory
+    uint32_t chunks
+
+cdef void payload_free(Payload *payload) noexcept nogil
+cdef bint payload_copy(Payload *payload, const char *data, uint64_t length) noexcept nogil     # False: no memory
+cdef bint output_append(Output *output, const char *data, uint64_t length) noexcept nogil      # copies; False: no memory
+cdef bint output_take(Output *output, Payload *payload) noexcept nogil                         # the payload is the output's from now on
+cdef int64_t output_send(Output *output, int fd) noexcept nogil                                # bytes sent, or -errno
+cdef void output_free(Output *output) noexcept nogil

@@ -1,0 +1,210 @@
+"""What waits to be sent to one client: see output.pxd."""
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from shardkv.segment cimport Segment
+
+cdef extern from "<sys/socket.h>" nogil:
+    struct iovec:
+        void *iov_base
+        size_t iov_len
+    struct msghdr:
+        iovec *msg_iov
+        size_t msg_iovlen
+    int MSG_NOSIGNAL
+    int MSG_DONTWAIT
+    ssize_t send(int fd, const void *data, size_t length, int flags)
+    ssize_t sendmsg(int fd, const msghdr *message, int flags)
+
+cdef enum:
+    VECTORS = 32
+    POOL_MAX = 64              # chunks kept for reuse
+
+cdef Chunk *pool = NULL
+cdef int pooled = 0
+
+
+cdef Chunk *new_chunk(uint64_t capacity) noexcept nogil:
+    global pool, pooled
+    cdef Chunk *chunk = pool
+    if capacity <= CHUNK_BYTES and chunk != NULL:
+        pool = chunk.next
+        pooled -= 1
+    else:
+        if capacity < CHUNK_BYTES:
+            capacity = CHUNK_BYTES
+        chunk = <Chunk *>malloc(sizeof(Chunk) + capacity)
+        if chunk == NULL:
+            return NULL
+        chunk.capacity = capacity
+    chunk.next = NULL
+    chunk.bytes = <char *>(chunk + 1)
+    chunk.length = chunk.sent = 0
+    chunk.segment = NULL
+    return chunk
+
+
+cdef void free_chunk(Chunk *chunk) noexcept nogil:
+    global pool, pooled
+    if chunk.segment != NULL:
+        drop_segment(chunk.segment)
+        free(chunk)
+    elif chunk.capacity == CHUNK_BYTES and pooled < POOL_MAX:
+        chunk.next = pool
+        pool = chunk
+        pooled += 1
+    else:
+        free(chunk)
+
+
+cdef void drop_segment(PyObject *segment) noexcept with gil:
+    (<Segment>segment).unlink()
+    Py_DECREF(<object>segment)
+
+
+cdef void payload_free(Payload *payload) noexcept nogil:
+    if payload.segment != NULL:
+        drop_segment(payload.segment)
+    else:
+        free(payload.bytes)
+    payload.bytes = NULL
+    payload.length = 0
+    payload.segment = NULL
+
+
+cdef bint payload_copy(Payload *payload, const char *data, uint64_t length) noexcept nogil:
+    payload.segment = NULL
+    payload.length = 0
+    payload.bytes = <char *>malloc(length if length else 1)
+    if payload.bytes == NULL:
+        return False
+    memcpy(payload.bytes, data, length)
+    payload.length = length
+    return True
+
+
+cdef void link(Output *output, Chunk *chunk) noexcept nogil:
+    if output.last == NULL:
+        output.first = chunk
+    else:
+        output.last.next = chunk
+    output.last = chunk
+    output.chunks += 1
+    output.memory += sizeof(Chunk) + chunk.capacity
+
+
+cdef bint output_append(Output *output, const char *data, uint64_t length) noexcept nogil:
+    cdef Chunk *chunk = output.last
+    cdef uint64_t part
+    if length == 0:
+        return True
+    output.bytes += length
+    if chunk != NULL and chunk.segment == NULL:
+        part = min(length, chunk.capacity - chunk.length)
+        memcpy(chunk.bytes + chunk.length, data, part)
+        chunk.length += part
+        length -= part
+        data += part
+        if length == 0:
+            return True
+    chunk = new_chunk(length)
+    if chunk == NULL:
+        return False
+    memcpy(chunk.bytes, data, length)
+    chunk.length = length
+    link(output, chunk)
+    return True
+
+
+cdef bint output_take(Output *output, Payload *payload) noexcept nogil:
+    cdef Chunk *chunk
+    cdef bint copied
+    if payload.segment == NULL:
+        copied = output_append(output, payload.bytes, payload.length)
+        payload_free(payload)
+        return copied
+    chunk = <Chunk *>malloc(sizeof(Chunk)) if payload.length else NULL
+    if chunk == NULL:
+        payload_free(payload)
+        return False
+    chunk.next = NULL
+    chunk.bytes = payload.bytes
+    chunk.length = chunk.capacity = payload.length
+    chunk.sent = 0
+    chunk.segment = payload.segment
+    output.bytes += payload.length
+    link(output, chunk)
+    return True
+
+
+cdef int64_t output_send(Output *output, int fd) noexcept nogil:
+    cdef int64_t total = 0
+    cdef ssize_t sent
+    cdef uint64_t wanted
+    while output.bytes:
+        wanted = output.bytes
+        if output.first == output.last:
+            sent = send(fd, output.first.bytes + output.first.sent, wanted, MSG_NOSIGNAL | MSG_DONTWAIT)
+        else:
+            sent = send_chain(output, fd, &wanted)
+        if sent < 0:
+            if errno == EINTR:
+                continue
+            return total if errno == EAGAIN else -errno
+        total += sent
+        consume(output, <uint64_t>sent)
+        if <uint64_t>sent < wanted:
+            break
+    return total
+
+
+cdef ssize_t send_chain(Output *output, int fd, uint64_t *wanted) noexcept nogil:
+    cdef iovec vectors[VECTORS]
+    cdef msghdr message
+    cdef Chunk *chunk = output.first
+    cdef int count = 0
+    wanted[0] = 0
+    while chunk != NULL and count < VECTORS:
+        vectors[count].iov_base = chunk.bytes + chunk.sent
+        vectors[count].iov_len = chunk.length - chunk.sent
+        wanted[0] += chunk.length - chunk.sent
+        count += 1
+        chunk = chunk.next
+    memset(&message, 0, sizeof(message))
+    message.msg_iov = vectors
+    message.msg_iovlen = count
+    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+
+
+cdef void consume(Output *output, uint64_t sent) noexcept nogil:
+    cdef Chunk *chunk
+    cdef uint64_t part
+    output.bytes -= sent
+    while output.first != NULL:
+        chunk = output.first
+        part = min(sent, chunk.length - chunk.sent)
+        chunk.sent += part
+        sent -= part
+        if chunk.sent < chunk.length:
+            return
+        drop_first(output)
+
+
+cdef void drop_first(Output *output) noexcept nogil:
+    cdef Chunk *chunk = output.first
+    output.first = chunk.next
+    if output.first == NULL:
+        output.last = NULL
+    output.chunks -= 1
+    output.memory -= sizeof(Chunk) + chunk.capacity
+    free_chunk(chunk)
+
+
+cdef void output_free(Output *output) noexcept nogil:
+    while output.first != NULL:
+        drop_first(output)
+    output.bytes = 0

@@ -1,0 +1,809 @@
+"""The acceptor's hot loop: see reactor.pxd."""
+import logging
+import os
+import resource
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memmove, memset, strlen
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.unistd cimport close
+
+from shardkv.acceptor.connection cimport (
+    ADDRESS_BYTES,
+    INPUT_BYTES,
+    INPUT_KEEP,
+    INPUT_STREAM,
+    PAUSE_ALL,
+    PAUSE_NONE,
+    PAUSE_WRITES,
+    PENDING_MAX,
+    SLOT_EMPTY,
+    SLOT_JOIN,
+    WAIT_LOCAL,
+    WAIT_NOTHING,
+    WAIT_PAUSE,
+    WAIT_PENDING,
+    Slot,
+    client_doom,
+    client_enqueue,
+    client_memory,
+    client_new,
+    client_release,
+    client_slot,
+    client_touch_output,
+    client_view,
+    deliver,
+    deliver_payload,
+)
+from shardkv.acceptor.join cimport Join, join_add, join_finish, join_free
+from shardkv.acceptor.output cimport output_send, payload_copy, payload_free
+from shardkv.acceptor.parser cimport (
+    PARSED_ERROR,
+    PARSED_MORE,
+    PARSED_NOTHING,
+    Parsed,
+    frame_free,
+    frame_parse,
+    frame_reset,
+    frame_wanted,
+)
+from shardkv.acceptor.specs cimport CommandTable
+from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, ticks
+from shardkv.ring cimport (
+    REPLY_BYTES,
+    REPLY_SEGMENT,
+    RingPair,
+    ring_advance,
+    ring_consume,
+    ring_peek,
+    ring_produce,
+    ring_release,
+)
+from shardkv.segment cimport Segment
+from shardkv.stats cimport (
+    BLOCKED_CLIENTS,
+    CLIENT_MEMORY,
+    CONNECTED_CLIENTS,
+    CONNECTIONS_RECEIVED,
+    CPU_SYS_US,
+    CPU_USER_US,
+    LARGEST_INPUT,
+    LARGEST_OUTPUT,
+    NET_INPUT_BYTES,
+    NET_OUTPUT_BYTES,
+    OUTPUT_BUFFER_DISCONNECTS,
+    QUERY_BUFFER_DISCONNECTS,
+    REJECTED_CONNECTIONS,
+)
+
+from shardkv.acceptor.router import error_reply
+from shardkv.segment import SegmentError
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        uint64_t u64
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CLOEXEC
+    uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR, EPOLLET
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
+    int epoll_wait(int epoll, epoll_event *events, int count, int timeout_ms)
+
+cdef extern from "<sys/socket.h>" nogil:
+    struct sockaddr:
+        unsigned short sa_family
+    struct sockaddr_storage:
+        unsigned short ss_family
+    ctypedef unsigned int socklen_t
+    int SOCK_NONBLOCK, SOCK_CLOEXEC, AF_UNIX, SOL_SOCKET, SO_KEEPALIVE, MSG_DONTWAIT, MSG_NOSIGNAL
+    int accept4(int fd, sockaddr *address, socklen_t *length, int flags)
+    int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+    ssize_t recv(int fd, void *data, size_t length, int flags)
+    ssize_t send(int fd, const void *data, size_t length, int flags)
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    int TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, IPPROTO_TCP "6"
+
+cdef enum:
+    WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
+    LISTENERS_MAX = 4096
+    BULK_STEP = 1048576       # bytes of an announced argument for which memory is taken before they come
+    SPANS_KEEP = 1024
+    IDLE_MS = 2000            # a connection idle this long gives its buffers back
+    RESUME_BELOW = 768        # requests on their way, for a client stopped at PENDING_MAX to go on
+    REPLY_ROOM = 32768        # free bytes of a reply ring below which its worker may wait for room
+
+log = logging.getLogger("shardkv")
+
+cdef const char *TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
+
+
+cdef class Reactor:
+    def __init__(self, loop: object, server: object, table: CommandTable, assignment: dict, page: ControlPage, calls: object) -> None:
+        """Opens the rings of acceptor `assignment["index"]` and takes its listening sockets."""
+        cdef uint32_t worker
+        self.loop, self.server, self.page = loop, server, page
+        self.index = assignment["index"]
+        self.epoch = assignment["epoch"] & 0xFFFF
+        self.block = page.acceptor(self.index)
+        self.turn_ticks = page.header.ticks_per_ms * TURN_US // 1000
+        self.segments = SegmentStore(assignment["folder"])
+        self.workers = assignment["workers"]
+        self.pairs = [RingPair.open(f"{assignment['folder']}/ring-{self.index}-{w}") for w in range(self.workers)]
+        self.replies = <Ring **>calloc(self.workers, sizeof(Ring *))
+        if self.replies == NULL:
+            raise MemoryError
+        for worker in range(self.workers):
+            ring_produce(&(<RingPair>self.pairs[worker]).request)
+            ring_consume(&(<RingPair>self.pairs[worker]).reply)
+            self.replies[worker] = &(<RingPair>self.pairs[worker]).reply
+        self.router = Router(
+            table, page, self.index, self.pairs, assignment["worker_wake"], assignment["folder"], self.epoch, calls
+        )
+        self.router.hub = &self.hub
+        self.hub.counters = self.block.counters
+        self.hub.counters[<int>CONNECTED_CLIENTS] = self.hub.counters[<int>BLOCKED_CLIENTS] = 0
+        self.places, self.free_places = 1, []
+        self._tell_time()
+        self._start(assignment["acceptor_wake"][self.index], assignment["listen"])
+
+    def _start(self, int wake_fd, listeners):
+        self.epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self.epoll < 0:
+            raise OSError(errno, os.strerror(errno))
+        self._watch(wake_fd, EPOLLIN | EPOLLET, WAKE_UP)
+        self.listeners = list(listeners)
+        for number, listener in enumerate(self.listeners):
+            os.set_blocking(listener, False)
+            self._watch(listener, EPOLLIN, number + 1)
+
+    def _watch(self, int fd, uint32_t events, uint64_t word):
+        cdef epoll_event event
+        event.events = events
+        event.data.u64 = word
+        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
+            raise OSError(errno, os.strerror(errno))
+
+    def __dealloc__(self):
+        free(self.replies)
+        free(self.clients)
+        free(self.generations)
+        if self.epoll > 0:
+            close(self.epoll)
+
+    def fileno(self) -> int:
+        """The descriptor for the event loop to watch."""
+        return self.epoll
+
+    # -- the turn
+
+    def turn(self) -> None:
+        """Serves until there is nothing to do, for about a millisecond."""
+        cdef uint64_t deadline = ticks() + self.turn_ticks
+        cdef int timeout = 0
+        cdef int events
+        atomic_store_relaxed(&self.block.sleeping, 0)
+        self.scheduled = self.cold = False
+        self.turning = True
+        while True:
+            events = self._poll(timeout)
+            self._run_queue()
+            self.router.publish()
+            if self._drain() and self.hub.queue_first != NULL:
+                self._run_queue()
+                self.router.publish()
+            self._flush()
+            self._bury()
+            timeout = 0
+            if self.hub.queue_first == NULL and self._may_sleep():
+                if events == 0 or self.cold:
+                    break
+                timeout = 1
+            if self.cold or ticks() > deadline:
+                if timeout == 0:
+                    self._schedule()
+                break
+        self.turning = False
+
+    cdef int _poll(self, int timeout_ms) except -1:
+        """Takes what the sockets have to say; answers how many did."""
+        cdef epoll_event events[EVENTS]
+        cdef epoll_event *event
+        cdef Client *client
+        cdef int number, count
+        if timeout_ms:
+            with nogil:
+                count = epoll_wait(self.epoll, events, EVENTS, timeout_ms)
+            atomic_store_relaxed(&self.block.sleeping, 0)
+        else:
+            count = epoll_wait(self.epoll, events, EVENTS, 0)
+        self._tell_time()
+        for number in range(count):
+            event = &events[number]
+            if event.data.u64 >= LISTENERS_MAX:
+                client = <Client *><uintptr_t>event.data.u64
+                if event.events & EPOLLOUT and client.output.bytes:
+                    client_touch_output(&self.hub, client)
+                if event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+                    client.readable = True
+                    client.hangup |= event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) != 0
+                    client_enqueue(&self.hub, client)
+            elif event.data.u64 != WAKE_UP:
+                self._accept(self.listeners[event.data.u64 - 1])
+        return max(count, 0)
+
+    cdef bint _may_sleep(self) noexcept nogil:
+        cdef uint32_t worker
+        atomic_store_relaxed(&self.block.sleeping, 1)
+        atomic_fence()
+        for worker in range(self.workers):
+            if ring_peek(self.replies[worker]) != NULL or self.replies[worker].corrupt:
+                atomic_store_relaxed(&self.block.sleeping, 0)
+                return False
+        return True
+
+    cdef void _schedule(self):
+        if not self.scheduled:
+            self.scheduled = True
+            self.loop.call_soon(self.turn)
+
+    def kick(self) -> None:
+        """Asks for a turn; for whoever changed something outside of one."""
+        if not self.turning:
+            self._schedule()
+
+    cdef void _tell_time(self) noexcept nogil:
+        cdef timespec now
+        clock_gettime(CLOCK_REALTIME, &now)
+        self.hub.now_ms = now.tv_sec * 1000 + now.tv_nsec // 1000000
+
+    # -- connections
+
+    cdef void _accept(self, int listener):
+        cdef sockaddr_storage address
+        cdef socklen_t length
+        cdef int fd, number
+        for number in range(ACCEPTS):
+            length = sizeof(address)
+            fd = accept4(listener, <sockaddr *>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if fd < 0:
+                if errno not in (EAGAIN, EINTR):
+                    log.warning("accept: %s", os.strerror(errno))
+                return
+            if self._connected() >= self.max_clients:
+                self.hub.counters[<int>REJECTED_CONNECTIONS] += 1
+                send(fd, TOO_MANY_CLIENTS, strlen(TOO_MANY_CLIENTS), MSG_NOSIGNAL | MSG_DONTWAIT)
+                close(fd)
+                continue
+            self._open(fd, &address, address.ss_family == AF_UNIX)
+
+    def _connected(self) -> int:
+        cdef uint64_t total = 0, acceptor
+        for acceptor in range(self.page.header.acceptors):
+            total += atomic_load_relaxed(&self.page.acceptor(<int>acceptor).counters[<int>CONNECTED_CLIENTS])
+        return total
+
+    cdef void _open(self, int fd, const void *peer, bint is_unix):
+        cdef Client *client = client_new(&self.hub, fd)
+        cdef epoll_event event
+        if client == NULL or not self._take_place(<uintptr_t>client):
+            free(client)
+            close(fd)
+            return
+        client.id = self.page.next_client_id()
+        client.is_unix = is_unix
+        if not is_unix:
+            memcpy(client.peer, peer, ADDRESS_BYTES)
+            self._set_options(fd)
+        event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+        event.data.u64 = <uintptr_t>client
+        self.hub.counters[<int>CONNECTIONS_RECEIVED] += 1
+        self.hub.counters[<int>CONNECTED_CLIENTS] += 1
+        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
+            self._close(client)
+
+    def _take_place(self, uintptr_t address) -> bool:
+        cdef Client *client = <Client *>address
+        cdef uint32_t place
+        if not self.free_places and not self._grow_table():
+            return False
+        place = self.free_places.pop()
+        self.clients[place] = client
+        client.place = place
+        client.token = self.epoch << 48 | <uint64_t>self.generations[place] << 24 | place
+        return True
+
+    def _grow_table(self) -> bool:
+        cdef uint32_t places = min(<uint32_t>PLACES_MAX, max(<uint32_t>64, self.places * 2))
+        cdef Client **clients
+        cdef uint32_t *generations
+        cdef uint32_t place
+        if places == self.places:
+            return False
+        clients = <Client **>realloc(self.clients, places * sizeof(Client *))
+        if clients == NULL:
+            return False
+        self.clients = clients
+        generations = <uint32_t *>realloc(self.generations, places * sizeof(uint32_t))
+        if generations == NULL:
+            return False
+        self.generations = generations
+        clients[0] = NULL
+        for place in range(self.places, places):
+            clients[place] = NULL
+            generations[place] = 0
+        self.free_places = list(range(places - 1, self.places - 1, -1))
+        self.places = places
+        return True
+
+    def _set_options(self, int fd):
+        cdef int on = 1, probes = 3
+        cdef int interval = max(self.keepalive_s // 3, 1)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
+        if self.keepalive_s:
+            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
+            setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &self.keepalive_s, sizeof(int))
+            setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(int))
+            setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(int))
+
+    cdef void _close(self, Client *client):
+        if client.fd < 0:
+            return
+        close(client.fd)
+        client.fd = -1
+        if client.waiting == WAIT_PAUSE:
+            self.hub.counters[<int>BLOCKED_CLIENTS] -= 1
+        self.hub.counters[<int>CONNECTED_CLIENTS] -= 1
+        client_release(client)
+        self.clients[client.place] = NULL
+        self.generations[client.place] = (self.generations[client.place] + 1) & 0xFFFFFF
+        self.free_places.append(client.place)
+        client.next_dirty = self.graveyard
+        client.dirty = True  # the graveyard has its link
+        self.graveyard = client
+
+    cdef void _bury(self) noexcept nogil:
+        cdef Client *client = self.graveyard
+        cdef Client *kept = NULL
+        cdef Client *following
+        while client != NULL:
+            following = client.next_dirty
+            if client.queued:
+                client.next_dirty = kept
+                kept = client
+            elif client.view == NULL:
+                free(client)
+            else:
+                client.dirty = False
+                client.buried = True
+            client = following
+        self.graveyard = kept
+
+    # -- requests
+
+    cdef void _run_queue(self):
+        """Lets every client that was queued when it began go on once."""
+        cdef Client *last = self.hub.queue_last
+        cdef Client *client
+        while self.hub.queue_first != NULL:
+            client = self.hub.queue_first
+            self.hub.queue_first = client.next_queued
+            if self.hub.queue_first == NULL:
+                self.hub.queue_last = NULL
+            client.queued = False
+            self._advance(client)
+            if client == last:
+                break
+
+    cdef void _advance(self, Client *client):
+        if client.fd < 0 or client.doomed or client.closing or client.waiting == WAIT_LOCAL or client.waiting == WAIT_PAUSE:
+            return
+        if client.waiting == WAIT_PENDING and client.next_request - client.next_reply > RESUME_BELOW:
+            self._stall(<uintptr_t>client)
+            return
+        client.waiting = WAIT_NOTHING
+        if (client.ready or client.start < client.length) and not self._consume(client):
+            return
+        if client.readable:
+            self._read(client)
+
+    def _stall(self, uintptr_t address) -> None:
+        cdef Client *client = <Client *>address
+        client.queued = True
+        client.next_queued = self.stalled
+        self.stalled = client
+
+    cdef bint _consume(self, Client *client):
+        """Routes the requests in the input; False: the client has to wait, or takes no more."""
+        cdef Parsed parsed
+        cdef bint known = client.authenticated or not self.hub.require_auth
+        while not (client.closing or client.doomed):
+            if not client.ready:
+                parsed = frame_parse(
+                    &client.frame, client.input + client.start, client.length - client.start, self.hub.bulk_max, known
+                )
+                if parsed == PARSED_MORE:
+                    break
+                if parsed == PARSED_ERROR:
+                    self._protocol_error(client)
+                    return False
+                client.ready = parsed != PARSED_NOTHING
+            if client.ready:
+                if client.next_request - client.next_reply >= PENDING_MAX:
+                    client.waiting = WAIT_PENDING
+                    self._stall(<uintptr_t>client)
+                    return False
+                if not self.router.route(client):
+                    if client.waiting != WAIT_PAUSE:
+                        self._stall(<uintptr_t>client)
+                    return False
+                known = client.authenticated or not self.hub.require_auth
+            client.ready = False
+            client.start += client.frame.position
+            if client.frame.capacity > SPANS_KEEP:
+                frame_free(&client.frame)
+            frame_reset(&client.frame)
+            if client.waiting == WAIT_LOCAL:
+                self.cold = True
+                return False
+        if client.start == client.length:
+            client.start = client.length = 0
+            if client.capacity > INPUT_KEEP:
+                free(client.input)
+                client.input = NULL
+                client.capacity = 0
+        return not (client.closing or client.doomed)
+
+    cdef void _protocol_error(self, Client *client):
+        text = client.frame.error.decode()
+        if not text:
+            text = f"Protocol error: expected '$', got '{chr(client.frame.unexpected)}'"
+        self.router.refuse(client, error_reply(text if text.startswith("OOM") else f"ERR {text}"))
+        client.closing = True
+        client_touch_output(&self.hub, client)
+
+    cdef void _read(self, Client *client):
+        cdef uint64_t room, wanted
+        cdef ssize_t got
+        if not self._make_room(client):
+            client_doom(&self.hub, client)
+            return
+        room = client.capacity - client.length
+        wanted = frame_wanted(&client.frame)
+        if wanted > INPUT_STREAM and wanted > client.length - client.start:
+            room = min(room, wanted - (client.length - client.start))  # the next request shall begin in an empty buffer
+        got = recv(client.fd, client.input + client.length, room, MSG_DONTWAIT)
+        if got <= 0:
+            if got < 0 and errno == EAGAIN:
+                client.readable = False
+            elif got == 0 or errno != EINTR:
+                self._end_of_input(client)
+            else:
+                client_enqueue(&self.hub, client)
+            return
+        client.length += got
+        client.peak = max(client.peak, client.length)
+        client.active_ms = self.hub.now_ms
+        self.hub.counters[<int>NET_INPUT_BYTES] += got
+        client.readable = <uint64_t>got == room or client.hangup
+        if self._consume(client):
+            if client.length - client.start > self.hub.query_max:
+                self.hub.counters[<int>QUERY_BUFFER_DISCONNECTS] += 1
+                log.warning("closing a client that reached the query buffer limit")
+                client_doom(&self.hub, client)
+            elif client.readable:
+                client_enqueue(&self.hub, client)
+
+    cdef bint _make_room(self, Client *client) noexcept nogil:
+        """Room for more input; False: no memory."""
+        cdef uint64_t held = client.length - client.start
+        cdef uint64_t wanted = max(frame_wanted(&client.frame), held + 1)
+        cdef uint64_t capacity = client.capacity
+        cdef char *data
+        if client.start and client.start + wanted > capacity or client.length == capacity:
+            memmove(client.input, client.input + client.start, held)
+            client.start = 0
+            client.length = held
+        if wanted > capacity:
+            capacity = max(<uint64_t>INPUT_BYTES, min(wanted, max(<uint64_t>BULK_STEP, 2 * held)), 2 * held if wanted == held + 1 else 0)
+        elif held == 0 and client.peak == capacity and capacity < INPUT_STREAM:
+            capacity = INPUT_STREAM
+        if capacity <= client.capacity:
+            return True
+        data = <char *>realloc(client.input, capacity)
+        if data == NULL:
+            return False
+        client.input = data
+        client.capacity = capacity
+        return True
+
+    cdef void _end_of_input(self, Client *client) noexcept nogil:
+        # Replies on their way are still sent: the client may have shut down its sending side only.
+        client.readable = False
+        client.closing = True
+        client_touch_output(&self.hub, client)
+
+    # -- replies
+
+    cdef int _drain(self):
+        """Takes the replies that are there; answers how many."""
+        cdef Ring *ring
+        cdef ReplyRecord *record
+        cdef uint32_t worker
+        cdef uint64_t begun, one = 1
+        cdef int taken, total = 0
+        for worker in range(self.workers):
+            ring = self.replies[worker]
+            begun = ring.next
+            taken = 0
+            while taken < REPLIES:
+                record = <ReplyRecord *>ring_peek(ring)
+                if record == NULL:
+                    break
+                self._reply(record)
+                ring_advance(ring, record.size)
+                taken += 1
+            if ring.corrupt:
+                self._ring_broke(worker)
+            if ring.next != begun:
+                ring_release(ring)
+                if ring.seen - begun + REPLY_ROOM > ring.capacity:
+                    self.router.touched[worker] = 1  # it may wait for room: publishing wakes it
+                total += taken
+        if total and self.stalled != NULL:
+            self._unstall()
+        return total
+
+    def _unstall(self) -> None:
+        cdef Client *client = self.stalled
+        cdef Client *following
+        self.stalled = NULL
+        while client != NULL:
+            following = client.next_queued
+            client.queued = False
+            client_enqueue(&self.hub, client)
+            client = following
+
+    cdef void _reply(self, ReplyRecord *record):
+        cdef uint64_t place = record.token & PLACES_MAX
+        cdef Client *client
+        cdef Payload payload
+        if record.size < sizeof(ReplyRecord) or record.token >> 48 != self.epoch:
+            self._drop_segment(record)
+        elif record.kind == REPLY_BYTES and record.length > record.size - sizeof(ReplyRecord):
+            log.error("a worker's reply does not fit in its record")
+        elif place == 0:
+            self._answer(record)
+        else:
+            client = self.clients[place] if place < self.places else NULL
+            if (
+                client == NULL or client.token != record.token
+                or record.sequence - client.next_reply >= client.next_request - client.next_reply
+            ):
+                self._drop_segment(record)
+            elif record.kind == REPLY_SEGMENT:
+                self._reply_segment(client, record)
+            elif client.marked == 0 or client_slot(client, record.sequence) == NULL:
+                deliver(&self.hub, client, record.sequence, <char *>(record + 1), record.length)
+            elif payload_copy(&payload, <char *>(record + 1), record.length):
+                self._deliver_part(client, record, &payload)
+            else:
+                client_doom(&self.hub, client)
+
+    cdef void _reply_segment(self, Client *client, ReplyRecord *record):
+        cdef Segment segment
+        cdef Payload payload
+        try:
+            segment = self.segments.open((<uint64_t *>(record + 1))[0], record.length)
+        except SegmentError as error:
+            log.error("a reply is lost: %s", error)
+            client_doom(&self.hub, client)
+            return
+        Py_INCREF(segment)
+        payload.bytes = segment.address
+        payload.length = record.length
+        payload.segment = <PyObject *>segment
+        self._deliver_part(client, record, &payload)
+
+    cdef void _deliver_part(self, Client *client, ReplyRecord *record, Payload *payload) noexcept nogil:
+        cdef Slot *slot = client_slot(client, record.sequence)
+        cdef Join *join
+        cdef bint joined
+        if slot == NULL or slot.state != SLOT_JOIN:
+            deliver_payload(&self.hub, client, record.sequence, payload)
+            return
+        join = slot.join
+        if not join_add(join, record.part, payload):
+            return
+        joined = join_finish(join, payload)
+        join_free(join)
+        slot.state = SLOT_EMPTY
+        slot.join = NULL
+        client.marked -= 1
+        if joined:
+            deliver_payload(&self.hub, client, record.sequence, payload)
+        else:
+            client_doom(&self.hub, client)
+
+    cdef void _answer(self, ReplyRecord *record):
+        cdef Segment segment
+        if record.kind == REPLY_SEGMENT:
+            try:
+                segment = self.segments.open((<uint64_t *>(record + 1))[0], record.length)
+            except SegmentError as error:
+                log.error("an answer is lost: %s", error)
+                return
+            reply = segment.address[:record.length]
+            segment.unlink()
+        else:
+            reply = (<char *>(record + 1))[:record.length]
+        self.cold = True
+        self.server.answered(record.sequence, record.part, reply)
+
+    cdef void _drop_segment(self, ReplyRecord *record):
+        if record.kind == REPLY_SEGMENT and record.size >= sizeof(ReplyRecord) + 8:
+            try:
+                self.segments.open((<uint64_t *>(record + 1))[0], 1).unlink()
+            except SegmentError:
+                pass  # gone already
+
+    cdef void _ring_broke(self, uint32_t worker):
+        # Replies in it cannot be told apart any more: whoever waits for one is closed, the others go on.
+        cdef Ring *ring = self.replies[worker]
+        cdef uint32_t place
+        log.critical("the reply ring of worker %d holds a record that does not fit; closing the clients that wait", worker)
+        ring.corrupt = False
+        ring.next = ring.seen
+        for place in range(1, self.places):
+            if self.clients[place] != NULL and self.clients[place].next_request != self.clients[place].next_reply:
+                client_doom(&self.hub, self.clients[place])
+
+    cdef void _flush(self):
+        """Sends what waits, closes what is done."""
+        cdef Client *client = self.hub.dirty
+        cdef Client *following
+        cdef int64_t sent
+        self.hub.dirty = NULL
+        while client != NULL:
+            following = client.next_dirty
+            client.dirty = False
+            sent = 0
+            if not client.doomed and client.output.bytes:
+                sent = output_send(&client.output, client.fd)
+                if sent > 0:
+                    self.hub.counters[<int>NET_OUTPUT_BYTES] += sent
+            if client.doomed or sent < 0 or self._over_limit(client):
+                self._close(client)
+            elif client.closing and client.output.bytes == 0 and client.next_reply == client.next_request:
+                self._close(client)
+            client = following
+
+    cdef bint _over_limit(self, Client *client) noexcept nogil:
+        cdef uint64_t held = client.output.memory
+        if self.hub.output_soft == 0 or held <= self.hub.output_soft:
+            client.soft_since_ms = 0
+        elif client.soft_since_ms == 0:
+            client.soft_since_ms = self.hub.now_ms
+        if self.hub.output_hard and held > self.hub.output_hard or (
+            client.soft_since_ms and self.hub.now_ms - client.soft_since_ms > self.hub.output_soft_ms
+        ):
+            self.hub.counters[<int>OUTPUT_BUFFER_DISCONNECTS] += 1
+            return True
+        return False
+
+    # -- for the server, in Python
+
+    def configure(self, settings: object) -> None:
+        """Takes over what concerns connections from the settings."""
+        hard, soft, seconds = settings.value("client-output-buffer-limit")["normal"]
+        self.hub.output_hard, self.hub.output_soft, self.hub.output_soft_ms = hard, soft, seconds * 1000
+        self.hub.bulk_max = settings.number("proto-max-bulk-len")
+        self.hub.query_max = settings.number("client-query-buffer-limit")
+        self.hub.idle_ms = settings.number("timeout") * 1000
+        self.hub.require_auth = bool(settings.get("requirepass"))
+        self.max_clients = settings.number("maxclients")
+        self.keepalive_s = settings.number("tcp-keepalive")
+
+    def connections(self) -> list:
+        """All connections, oldest place first."""
+        cdef uint32_t place
+        return [client_view(&self.hub, self.clients[place]) for place in range(1, self.places) if self.clients[place] != NULL]
+
+    def complete(self, Connection connection, uint64_t sequence, int mode, bytes reply) -> None:
+        """The reply of a request whose handler ran asynchronously."""
+        cdef Client *client = connection.client
+        if client.fd < 0:
+            return
+        self.router.finish_local(client, sequence, <uint8_t>mode, reply)
+        client_enqueue(&self.hub, client)
+        self.kick()
+
+    def ask(self, uint32_t worker, uint64_t question, list args) -> bool:
+        """Sends a question of our own to a worker; False: its ring is full. Raises ValueError when it is too large."""
+        cdef bint sent = self.router.ask(worker, question, args)
+        self.kick()
+        return sent
+
+    def pause(self, writes_only: bool) -> None:
+        """From now on requests wait: all of them, or those that write."""
+        self.hub.paused = PAUSE_WRITES if writes_only else PAUSE_ALL
+
+    def unpause(self) -> None:
+        """Lets waiting requests go on."""
+        cdef uint32_t place
+        self.hub.paused = PAUSE_NONE
+        for place in range(1, self.places):
+            if self.clients[place] != NULL and self.clients[place].waiting == WAIT_PAUSE:
+                self.clients[place].waiting = WAIT_NOTHING
+                self.hub.counters[<int>BLOCKED_CLIENTS] -= 1
+                client_enqueue(&self.hub, self.clients[place])
+        self.kick()
+
+    def stop_accepting(self) -> None:
+        """Takes no more connections and no more requests; what was taken is still answered."""
+        cdef uint32_t place
+        for listener in self.listeners:
+            epoll_ctl(self.epoll, EPOLL_CTL_DEL, listener, NULL)
+        for place in range(1, self.places):
+            if self.clients[place] != NULL:
+                self.clients[place].closing = True
+                self.clients[place].doomed = self.clients[place].waiting == WAIT_LOCAL
+                client_touch_output(&self.hub, self.clients[place])
+        self.kick()
+
+    def idle(self) -> bool:
+        """Whether no connection is left."""
+        return self.hub.counters[<int>CONNECTED_CLIENTS] == 0
+
+    def tend(self) -> None:
+        """Ten times a second: idle connections, buffers, limits with a time, and what the control page tells of us."""
+        cdef uint64_t memory = 0, largest_input = 0, largest_output = 0
+        cdef Client *client
+        cdef uint32_t place
+        self._tell_time()
+        for place in range(1, self.places):
+            client = self.clients[place]
+            if client == NULL:
+                continue
+            self._tend_client(<uintptr_t>client)
+            memory += client_memory(client)
+            largest_input = max(largest_input, client.capacity)
+            largest_output = max(largest_output, client.output.memory)
+        self.hub.counters[<int>CLIENT_MEMORY] = memory
+        self.hub.counters[<int>LARGEST_INPUT] = largest_input
+        self.hub.counters[<int>LARGEST_OUTPUT] = largest_output
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self.hub.counters[<int>CPU_USER_US] = int(usage.ru_utime * 1e6)
+        self.hub.counters[<int>CPU_SYS_US] = int(usage.ru_stime * 1e6)
+        if self.hub.dirty != NULL:
+            self.kick()
+
+    def _tend_client(self, uintptr_t address) -> None:
+        cdef Client *client = <Client *>address
+        cdef int64_t idle_ms = self.hub.now_ms - client.active_ms
+        cdef uint64_t capacity
+        cdef char *data
+        if self._over_limit(client) or (
+            self.hub.idle_ms and idle_ms > self.hub.idle_ms and client.waiting == WAIT_NOTHING
+            and client.next_request == client.next_reply
+        ):
+            client_doom(&self.hub, client)
+        elif client.length == 0 and client.input != NULL and not client.ready:
+            if idle_ms > IDLE_MS:
+                free(client.input)
+                client.input = NULL
+                client.capacity = 0
+                frame_free(&client.frame)
+            elif client.capacity > 2 * INPUT_BYTES and client.peak < client.capacity // 2:
+                capacity = max(<uint64_t>INPUT_BYTES, client.peak)
+                data = <char *>realloc(client.input, capacity)
+                if data != NULL:
+                    client.input = data
+                    client.capacity = capacity
+            client.peak = 0
