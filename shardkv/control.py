@@ -103,7 +103,7 @@ class Channel:
         return [_decode(line) for line in lines]
 
     def receive_blocking(self) -> Message | None:
-        """Waits for one message and takes no byte beyond it, so a selector sees the next one. None means end of file."""
+        """Waits for one message and takes no byte beyond it, so a selector sees the next. None means end of file."""
         while True:
             self._wait(select.POLLIN)
             try:

@@ -31,7 +31,9 @@ class LayoutError(Exception):
 
 def instance_name(port: int, unixsocket: str) -> str:
     """The name of an instance: its port, or a hash of its Unix socket's path when it has none."""
-    return str(port) if port else hashlib.sha256(os.path.abspath(unixsocket).encode(errors="surrogateescape")).hexdigest()[:12]
+    if port:
+        return str(port)
+    return hashlib.sha256(os.fsencode(os.path.abspath(unixsocket))).hexdigest()[:12]
 
 
 class Layout:
@@ -113,9 +115,8 @@ class Layout:
         except (OSError, ValueError, TypeError, KeyError, IndexError):
             raise LayoutError(f"{self._instance} cannot be read; remove {self.folder}") from None
         if version != FORMAT_VERSION:
-            raise LayoutError(
-                f"{self.folder} holds data of format {version!r}, this version reads {FORMAT_VERSION}; remove the folder"
-            )
+            text = f"{self.folder} holds data of format {version!r}, this version reads {FORMAT_VERSION}"
+            raise LayoutError(f"{text}; remove the folder")
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise LayoutError(f"{self._instance} names {workers!r} workers; remove {self.folder}")
         return workers

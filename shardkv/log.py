@@ -1,6 +1,7 @@
 """The log, in Redis's line format: `pid:role date level text`.
 
-Roles: M the supervisor, A an acceptor, W a worker. The file is opened anew for each line, so it can be moved away at any time.
+Roles: M the supervisor, A an acceptor, W a worker. The file is opened anew for each line, so it can be moved away at
+any time.
 """
 from __future__ import annotations
 

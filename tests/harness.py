@@ -79,7 +79,7 @@ def run_shardkv(*words: str, **options: Any) -> subprocess.CompletedProcess[str]
 
 
 class Server:
-    """One server process tree. `flags` are command line words; with `command` something else than `-m shardkv` is run."""
+    """One server process tree. `flags` are command line words; `command` is what is run instead of `-m shardkv`."""
 
     def __init__(
         self, *flags: str, port: int | None = None, config: str = "", command: Sequence[str] = ("-m", "shardkv")
@@ -98,7 +98,7 @@ class Server:
     # -- life
 
     def start(self) -> Server:
-        """Starts and waits until PING is answered. Raises RuntimeError with the server's output when it ends instead."""
+        """Starts and waits until PING is answered. Raises RuntimeError with the output when it ends instead."""
         self.spawn()
         wait_until(self._answers, "the server's PONG")
         return self
@@ -172,7 +172,7 @@ class Server:
 
     def client(self, **options: Any) -> redis.Redis:
         """A redis-py client (RESP2 unless `protocol=3`), closed with the server."""
-        defaults = {"protocol": 2, "socket_timeout": PATIENCE, "host": "127.0.0.1", "port": self.port}
+        defaults: dict[str, Any] = {"protocol": 2, "socket_timeout": PATIENCE, "host": "127.0.0.1", "port": self.port}
         client = redis.Redis(**(defaults | options))
         self._clients.append(client)
         return client

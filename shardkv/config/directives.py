@@ -1,8 +1,9 @@
 """Every directive of a configuration file, as data: one list that the parser, CONFIG and the documentation read.
 
-All directives of redis.conf 7.2 are known, so that users' files load. `readers` says which of our processes act on one; a
-directive without readers is accepted and answered, and waits for its feature. One whose feature would be missed in silence
-names in `gap` what is not there yet: any value but the default is a warning at start, and an error from CONFIG SET.
+All directives of redis.conf 7.2 are known, so that users' files load. `readers` says which of our processes act on
+one; a directive without readers is accepted and answered, and waits for its feature. One whose feature would be missed
+in silence names in `gap` what is not there yet: any value but the default is a warning at start, and an error from
+CONFIG SET.
 """
 from __future__ import annotations
 
@@ -68,12 +69,15 @@ POSITIVE = Integer(1)
 PORT = Integer(0, 65535)
 BYTES = Memory()
 ACTION = Choice(("no", "yes", "local"))
+FACILITIES = Choice(("user", *(f"local{number}" for number in range(8))))
 SHUTDOWN_FLAGS = Flags(("default", "save", "nosave", "now", "force"))
 POLICIES = Choice((
-    "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction",
+    "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
+    "allkeys-lru", "allkeys-lfu", "allkeys-random", "noeviction",
 ))
 
 S, A, W = Reader.SUPERVISOR, Reader.ACCEPTOR, Reader.WORKER
+NO_EVICTION = "eviction is not there yet: only noeviction is"
 NO_TLS = "TLS is not there yet"
 NO_REPLICAS = "replication is not there yet"
 
@@ -110,7 +114,7 @@ DIRECTIVES = (
     Directive("logfile", TEXT, "", readers=S | A | W, immutable=True),
     Directive("syslog-enabled", YES_NO, "no", immutable=True, gap="logging to syslog is not there yet"),
     Directive("syslog-ident", TEXT, "redis", immutable=True),
-    Directive("syslog-facility", Choice(("user", *(f"local{number}" for number in range(8)))), "local0", immutable=True),
+    Directive("syslog-facility", FACILITIES, "local0", immutable=True),
     Directive("dir", TEXT, "", readers=S, protected=True),
     Directive("databases", POSITIVE, "16", readers=S | A | W, immutable=True),
     Directive("always-show-logo", YES_NO, "no", immutable=True),
@@ -142,7 +146,7 @@ DIRECTIVES = (
 
     # Memory, expiry, freeing
     Directive("maxmemory", Memory(0, ULONG_MAX), "0", readers=S | A | W),
-    Directive("maxmemory-policy", POLICIES, "noeviction", readers=W, gap="eviction is not there yet: only noeviction is"),
+    Directive("maxmemory-policy", POLICIES, "noeviction", readers=W, gap=NO_EVICTION),
     Directive("maxmemory-samples", POSITIVE, "5"),
     Directive("maxmemory-eviction-tenacity", Integer(0, 100), "10"),
     Directive("active-expire-effort", Integer(1, 10), "1", readers=W),

@@ -1,7 +1,7 @@
 """Types of directives: how a text is read, and the canonical text and typed value it has.
 
-A kind's `parse` takes the arguments as the user wrote them and answers the canonical text, the one CONFIG GET prints. It
-raises ValueError with Redis's wording. `value` turns canonical text into what code works with.
+A kind's `parse` takes the arguments as the user wrote them and answers the canonical text, the one CONFIG GET prints.
+It raises ValueError with Redis's wording. `value` turns canonical text into what code works with.
 """
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1 << 10, "m": 1000**2, "mb": 1 << 20, 
 
 
 def parse_memory(text: str) -> int:
-    """Bytes named by a text such as `100`, `64kb` (1024) or `2g` (1000 cubed). Raises ValueError."""
-    found = _MEMORY.fullmatch(text)
+    """Bytes named by a text such as `100`, `64kb` (1024 each) or `2g` (1000 cubed); none is 0. Raises ValueError."""
+    found = _MEMORY.fullmatch(text or "0")
     if found is None:
         raise ValueError("argument must be a memory value")
     return int(found[1]) * _UNITS[(found[2] or "").lower()]
@@ -102,7 +102,7 @@ class Integer(Kind):
     high: int = INT_MAX
 
     def parse(self, arguments: Sequence[str], before: str) -> str:
-        if _INTEGER.fullmatch(arguments[0]) is None:
+        if _INTEGER.fullmatch(arguments[0]) is None or not -LONG_MAX - 1 <= int(arguments[0]) <= LONG_MAX:
             raise ValueError("argument couldn't be parsed into an integer")
         return str(self.bounded(int(arguments[0])))
 

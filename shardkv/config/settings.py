@@ -48,7 +48,7 @@ class Settings:
         return self._texts[BY_NAME[name.lower()].name]
 
     def value(self, name: str) -> Value:
-        """The typed value of a directive: int (bytes, seconds…), bool, str, or what its kind says. Raises KeyError."""
+        """The typed value of a directive: int (bytes, seconds), bool, str, or what its kind says. Raises KeyError."""
         if name not in self._values:
             directive = BY_NAME[name]
             self._values[name] = directive.kind.value(self._texts[directive.name])
@@ -107,7 +107,7 @@ class Settings:
 
     def _parse_change(self, directive: Directive, text: str) -> str:
         before = self._texts[directive.name]
-        arguments = split_arguments(text) if directive.kind.multiple and text else [text]
+        arguments = (text.split(" ") if text else []) if directive.kind.multiple else [text]
         parsed = directive.kind.parse(arguments, before)
         if directive.gap and parsed != directive.default:
             raise ValueError(directive.gap)

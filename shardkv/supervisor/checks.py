@@ -12,7 +12,7 @@ from shardkv.config.kinds import format_memory
 ROOM_FIXED = 1 << 20
 ROOM_PER_WORKER = 2 << 20
 RING_PAIR_BYTES = (2 << 20) + 8192
-# Descriptors of an acceptor that are no clients: listening sockets, event descriptors, log, shared memory while it is mapped.
+# Descriptors of an acceptor beside clients, sockets and event descriptors: streams, log, files while they are mapped.
 SPARE_DESCRIPTORS = 32
 
 
@@ -48,7 +48,7 @@ def check_room(folder: str, size: int) -> None:
 
 def _no_room(folder: str, size: int, error: OSError) -> str:
     if error.errno == errno.EFBIG:
-        return f"the limit on file sizes (ulimit -f, RLIMIT_FSIZE) is too low: {size >> 20} MB are needed to start; raise it"
+        return f"the limit on file sizes (ulimit -f, RLIMIT_FSIZE) is too low: {size >> 20} MB needed to start"
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return f"cannot allocate in {folder}: {error.strerror}"
     status = os.statvfs(folder)
@@ -60,9 +60,9 @@ def _no_room(folder: str, size: int, error: OSError) -> str:
 
 
 def fit_descriptors(maxclients: int, others: int) -> tuple[int, str]:
-    """Raises the soft limit on descriptors so that `maxclients` fit beside `others`; answers how many do, and a warning.
+    """Raises the soft limit on descriptors so that `maxclients` fit beside `others`.
 
-    Raises StartError when not a single client does.
+    Answers how many do, and a warning if that is not all. Raises StartError when not a single client does.
     """
     needed = maxclients + others
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -77,7 +77,9 @@ def fit_descriptors(maxclients: int, others: int) -> tuple[int, str]:
     if soft >= needed:
         return maxclients, ""
     if soft <= others:
-        raise StartError(f"the limit on open files is {soft}, too low for a single client; raise it with ulimit -n {needed}")
+        raise StartError(
+            f"the limit on open files is {soft}, too low for a single client; raise it with ulimit -n {needed}"
+        )
     return soft - others, (
         f"the limit on open files is {soft}: maxclients lowered from {maxclients} to {soft - others}; "
         f"raise it with ulimit -n {needed} or LimitNOFILE={needed}"
@@ -134,7 +136,9 @@ def backlog_warning(backlog: int) -> str:
             limit = int(file.read())
     except (OSError, ValueError):
         return ""
-    return f"tcp-backlog {backlog} is cut to {limit}, the value of /proc/sys/net/core/somaxconn" if limit < backlog else ""
+    if limit >= backlog:
+        return ""
+    return f"tcp-backlog {backlog} is cut to {limit}, the value of /proc/sys/net/core/somaxconn"
 
 
 def size_warning() -> str:

@@ -29,7 +29,7 @@ class Daemon:
 
 
 def daemonize() -> Daemon:
-    """Continues in a process of its own session, without terminal. The caller's process waits for the outcome and ends."""
+    """Continues in a session of its own, without terminal. The process that called waits for the outcome and ends."""
     reading, writing = os.pipe()
     if os.fork():
         os.close(writing)

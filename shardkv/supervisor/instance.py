@@ -1,4 +1,4 @@
-"""Everything an instance needs before its first child starts: folder, listening sockets, shared memory, event descriptors."""
+"""What an instance needs before its first child starts: folder, listening sockets, shared memory, event descriptors."""
 from __future__ import annotations
 
 import os
@@ -87,14 +87,13 @@ def _prepare_locked(settings: Settings, config_file: str, layout: Layout, lock: 
     layout.remove_volatile()
     missing = sum(not os.path.exists(layout.arena(worker)) for worker in range(workers))
     checks.check_room(layout.folder, checks.room_needed(acceptors, workers, missing))
-    warnings = [warning for warning in (checks.backlog_warning(settings.number("tcp-backlog")), checks.size_warning()) if warning]
+    warnings = [checks.backlog_warning(settings.number("tcp-backlog")), checks.size_warning()]
     warnings += checks.memory_warnings(settings.number("maxmemory"))
     listeners, unix = _listen(settings, acceptors)
     others = checks.SPARE_DESCRIPTORS + acceptors + workers + max(map(len, listeners))
     maxclients, warning = checks.fit_descriptors(settings.number("maxclients"), others)
-    if warning:
-        warnings.append(warning)
-        settings.apply({"maxclients": str(maxclients)})
+    warnings.append(warning)
+    settings.apply({"maxclients": str(maxclients)})
     layout.save_instance(workers)
     page = ControlPage.create(layout.control, acceptors, workers)
     page.maxmemory = settings.number("maxmemory")
@@ -104,7 +103,8 @@ def _prepare_locked(settings: Settings, config_file: str, layout: Layout, lock: 
     flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
     return Instance(
         settings, config_file, layout, acceptors, workers, lock, page, listeners, unix,
-        [os.eventfd(0, flags) for _ in range(workers)], [os.eventfd(0, flags) for _ in range(acceptors)], warnings,
+        [os.eventfd(0, flags) for _ in range(workers)], [os.eventfd(0, flags) for _ in range(acceptors)],
+        list(filter(None, warnings)),
     )
 
 

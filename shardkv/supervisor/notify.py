@@ -6,7 +6,7 @@ import socket
 
 
 def notify(mode: str, text: str) -> None:
-    """Sends `text` (as in `READY=1`) when directive `supervised` is `systemd` or `auto` and a service manager listens."""
+    """Sends `text`, such as `READY=1`, when directive `supervised` is `systemd` or `auto` and someone listens."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if mode not in ("systemd", "auto") or not address:
         return

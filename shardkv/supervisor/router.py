@@ -1,15 +1,20 @@
 """Messages that acceptors send: who gets them, and who gets the answer.
 
-From an acceptor                                   What happens
-    {"type": "config", "id": n, "changes": {…}}    all acceptors, the sender too, get {"type": "config", "changes": {…}} in one
-                                                   order, so that all copies end up equal; the sender gets an answer
-    {"type": "ask", "id": n, "kind": k, "args": {…}}   all acceptors, the sender too, get {"type": "ask", "id": m, …}
-    {"type": "answer", "id": m, "value": v}        one acceptor's answer to that
-    {"type": "rewrite", "id": n}                   CONFIG REWRITE
-    {"type": "shutdown", "id": n, "nosave": bool}  clean stop; no answer, the connection closes
+From an acceptor
+    {"type": "config", "id": n, "changes": {name: text}}
+        All acceptors, the sender too, get {"type": "config", "changes": …}: in one order, so all copies end up equal.
+    {"type": "ask", "id": n, "kind": k, "args": {…}}
+        All acceptors, the sender too, get {"type": "ask", "id": m, "kind": k, "args": …}.
+    {"type": "answer", "id": m, "value": v}
+        One acceptor's answer to that.
+    {"type": "rewrite", "id": n}
+        CONFIG REWRITE.
+    {"type": "shutdown", "id": n, "nosave": bool}
+        Clean stop, with `nosave` the data goes too. No answer: connections close.
 
-To the asker: {"type": "answer", "id": n, "values": [v, …]} in order of the acceptors, without those that died or did not
-answer in time; or {"type": "answer", "id": n, "error": "ERR …"}.
+To the sender, when all is done
+    {"type": "answer", "id": n, "values": [v, …]}   in order of the acceptors, without those that died or took too long
+    {"type": "answer", "id": n, "error": "ERR …"}
 """
 from __future__ import annotations
 
@@ -104,7 +109,8 @@ class Router:
         deadline = time.monotonic() + ANSWER_PATIENCE
         self._questions[number] = Question(child, message["id"], set(asked), deadline)
         for acceptor in asked:
-            acceptor.channel.send({"type": "ask", "id": number, "kind": message["kind"], "args": message.get("args", {})})
+            question = {"type": "ask", "id": number, "kind": message["kind"], "args": message.get("args", {})}
+            acceptor.channel.send(question)
         self._finish()
 
     def _answer(self, child: Child, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""Listening sockets, made by the supervisor: a port in use is one line at start, and an acceptor's death loses no backlog."""
+"""Listening sockets, made by the supervisor: a port in use is one line at start, a dead acceptor loses no backlog."""
 from __future__ import annotations
 
 import errno

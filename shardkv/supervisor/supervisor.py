@@ -1,12 +1,12 @@
-"""The supervisor's loop: starts children, gives workers their shards, replaces what dies, and stops everything in order.
+"""The supervisor's loop: starts children, gives workers their shards, replaces what dies, stops everything in order.
 
 Invariants
  1. Signal handlers do nothing: the signal's number arrives through a descriptor, and the loop acts on it.
  2. The loop never waits for a child: channels queue, deaths come as SIGCHLD.
- 3. All workers start as spares. One spare beyond the number of shards is kept, so a dead worker's shard has a new owner after
-    one message. No shard has two owners: it is assigned again only after its worker's process has been reaped.
- 4. A shard is assigned as `fresh` until a worker of this run has reported ready once; what a dead child sent is read before
-    its shard is given on.
+ 3. All workers start as spares. One spare beyond the number of shards is kept, so a dead worker's shard has a new owner
+    after one message. No shard has two owners: it is assigned again only after its worker's process has been reaped.
+ 4. A shard is assigned as `fresh` until a worker of this run has reported ready once; what a dead child sent is read
+    before its shard is given on.
 """
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ class Supervisor:
     # -- start
 
     def run(self) -> int:
-        """Serves until a signal, SHUTDOWN or a failure stops everything; the data stays unless SHUTDOWN NOSAVE was sent."""
+        """Serves until a signal, SHUTDOWN or a failure stops everything; answers the exit status.
+
+        The data stays, unless SHUTDOWN NOSAVE or its like asked for the contrary.
+        """
         if self._settings.enabled("set-proc-title"):
             setproctitle("shardkv: supervisor")
         self._watch_signals()
@@ -249,7 +252,8 @@ class Supervisor:
         if child.failure:
             self._fail(f"{child.title} cannot start: {child.failure}", EXIT_CHILD_FAILED)
         elif not child.ready and self._dies_too_often(child):
-            self._fail(f"{child.title} {child.describe_death()} again and again at its start: giving up", EXIT_CHILDREN_DIE)
+            text = f"{child.title} {child.describe_death()} again and again at its start: giving up"
+            self._fail(text, EXIT_CHILDREN_DIE)
         elif child.index == SPARE:
             self._log.warning(f"{child.title} (pid {child.pid}) {child.describe_death()}: starting another")
             self._start_spare()

@@ -127,7 +127,8 @@ def test_child_without_a_supervisor_says_so() -> None:
 def test_child_whose_parent_is_another_process_ends() -> None:
     ours, theirs = socket.socketpair()
     descriptor = theirs.fileno()
-    script = f"import subprocess, sys; sys.exit(subprocess.call([sys.executable, '-c', {CHILD!r}], pass_fds=[{descriptor}]))"
+    command = f"[sys.executable, '-c', {CHILD!r}]"
+    script = f"import subprocess, sys; sys.exit(subprocess.call({command}, pass_fds=[{descriptor}]))"
     answer = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"SHARDKV_CONTROL": str(descriptor)},

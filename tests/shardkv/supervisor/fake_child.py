@@ -1,8 +1,8 @@
 """Stands in for acceptors and workers, so that the supervisor is tested alone.
 
-An acceptor answers PING, and serves its sockets with lines of JSON: each line from a client goes to the supervisor as a message, and the next
-message from the supervisor goes back to the client. `FAKE_<KIND>` in the environment makes a kind misbehave: `crash`, `failed`,
-or `deaf` (does not stop).
+An acceptor answers PING, and serves its sockets with lines of JSON: each line from a client goes to the supervisor as a
+message, and each message from the supervisor goes to all clients. `FAKE_<KIND>` in the environment makes a kind
+misbehave: `crash`, `failed`, or `deaf` (does not stop).
 """
 from __future__ import annotations
 

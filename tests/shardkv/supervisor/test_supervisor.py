@@ -48,8 +48,9 @@ def test_start_is_quick_and_tells_where_everything_is(fake: MakeFake) -> None:
     server = fake("--workers", "3", "--maxmemory", "2gb")
     took = time.monotonic() - began
     output = wait_until(lambda: "Ready to accept" in server.output() and server.output(), "the banner")
-    for part in (f"port {server.port}", f"pid {server.pid}", "acceptors: 1", "workers: 3", "limit: 2gb", str(server.data_folder)):
+    for part in (f"port {server.port}, pid {server.pid}", "acceptors: 1, workers: 3, memory limit: 2gb"):
         assert part in output
+    assert str(server.data_folder) in output
     assert took < 5
     assert len(server.worker_pids()) == 3 and len(server.acceptor_pids()) == 1
     assert len(children_of(server.pid)) == 5  # with the spare worker
@@ -58,14 +59,15 @@ def test_start_is_quick_and_tells_where_everything_is(fake: MakeFake) -> None:
 def test_assignment_is_complete(fake: MakeFake) -> None:
     server = fake("--workers", "2", "--acceptors", "2", "--requirepass", "secret")
     found = ask(server, {"type": "assignment"})
-    assert (found["kind"], found["acceptors"], found["workers"], found["epoch"], found["fresh"]) == ("acceptor", 2, 2, 1, True)
+    assert (found["kind"], found["acceptors"], found["workers"]) == ("acceptor", 2, 2)
+    assert (found["epoch"], found["fresh"]) == (1, True)
     assert found["folder"] == str(server.data_folder)
     assert len(found["worker_wake"]) == len(found["acceptor_wake"]) == 2
     assert found["settings"]["requirepass"] == "secret"
     assert len(found["run_id"]) == 40
     page = ControlPage.open(str(server.data_folder / "control"))
     assert (page.acceptors, page.workers) == (2, 2)
-    assert sorted(path.name for path in server.data_folder.glob("ring-*")) == ["ring-0-0", "ring-0-1", "ring-1-0", "ring-1-1"]
+    assert len(list(server.data_folder.glob("ring-[01]-[01]"))) == len(list(server.data_folder.glob("ring-*"))) == 4
 
 
 def test_dead_children_are_replaced_at_once_and_counted(fake: MakeFake) -> None:
@@ -73,7 +75,7 @@ def test_dead_children_are_replaced_at_once_and_counted(fake: MakeFake) -> None:
     page = ControlPage.open(str(server.data_folder / "control"))
     for round_number in (1, 2, 3):
         dead = server.kill_worker(1)
-        wait_until(lambda dead=dead: dead not in server.worker_pids() and len(server.worker_pids()) == 2, "a new worker")
+        wait_until(lambda dead=dead: dead not in (pids := server.worker_pids()) and len(pids) == 2, "a new worker")
         assert page.worker_counters(1)["restarts"] == round_number
     assert page.worker_counters(0)["restarts"] == 0
     dead = server.kill_acceptor(0)
@@ -101,7 +103,9 @@ def test_connections_wait_while_the_acceptor_is_replaced(fake: MakeFake) -> None
 
 
 @pytest.mark.parametrize("kind", ["worker", "acceptor"])
-def test_children_that_die_at_their_start_stop_the_server(fake: MakeFake, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_children_that_die_at_their_start_stop_the_server(
+    fake: MakeFake, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     monkeypatch.setenv(f"FAKE_{kind.upper()}", "crash")
     server = fake(start=False)
     assert server.spawn().wait(20) == 4

@@ -1,0 +1,140 @@
+"""The command: what it prints, and its one-line refusals. Nothing here gets as far as starting a child."""
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from shardkv import __version__
+from shardkv.cli import load_settings
+from tests.harness import free_port, run_shardkv
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    return ["--port", str(free_port()), "--arena-dir", str(tmp_path), "--dir", str(tmp_path), "--workers", "1"]
+
+
+def refusal(answer: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a refused start prints."""
+    assert answer.returncode == 1, answer
+    assert answer.stdout == "" and answer.stderr.count("\n") == 1 and answer.stderr.startswith("shardkv: ")
+    return answer.stderr.strip()
+
+
+def test_version_and_help() -> None:
+    for flag in ("--version", "-v"):
+        assert run_shardkv(flag).stdout == f"shardkv {__version__}\n"
+    for flag in ("--help", "-h"):
+        answer = run_shardkv(flag)
+        assert answer.returncode == 0 and answer.stdout.startswith("Usage: shardkv")
+
+
+def test_file_and_overrides(tmp_path: Path) -> None:
+    config = tmp_path / "redis.conf"
+    config.write_text("port 1\ntimeout 7\n")
+    settings, warnings, path = load_settings([str(config), "--port", "7700", "--workers", "4"])
+    assert (settings.number("port"), settings.number("timeout"), settings.number("workers")) == (7700, 7, 4)
+    assert warnings == [] and path == str(config)
+
+
+def test_real_redis_configuration_loads() -> None:
+    path = "/etc/redis/redis.conf"
+    if not os.access(path, os.R_OK):
+        pytest.skip("no redis.conf on this machine")
+    settings, _, _ = load_settings([path])
+    assert settings.number("port") == 6379
+
+
+def test_errors_in_a_file_name_file_and_line(tmp_path: Path) -> None:
+    config = tmp_path / "redis.conf"
+    config.write_text("# fine\nport 1\nmaxmemroy 1gb\n")
+    assert refusal(run_shardkv(str(config))) == f"shardkv: {config}, line 3: unknown directive: maxmemroy 1gb"
+    config.write_text('port "1\n')
+    assert f"{config}, line 1: Unbalanced quotes" in refusal(run_shardkv(str(config)))
+    assert "cannot read /no/such.conf: No such file" in refusal(run_shardkv("/no/such.conf"))
+
+
+def test_errors_on_the_command_line() -> None:
+    assert "command line: argument couldn't be parsed into an integer: port x" in refusal(run_shardkv("--port", "x"))
+    assert "unknown directive: frobnicate 1" in refusal(run_shardkv("--frobnicate", "1"))
+    assert "does not belong to an option" in refusal(run_shardkv("-x"))
+
+
+def test_configuration_from_standard_input() -> None:
+    assert "standard input, line 2: unknown directive" in refusal(run_shardkv("-", input="port 1\nfoo 1\n"))
+
+
+@pytest.mark.parametrize("acceptors", ["1", "2"])
+def test_port_in_use(words: list[str], tmp_path: Path, acceptors: str) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", int(words[1])))
+        other.listen()
+        line = refusal(run_shardkv(*words, "--acceptors", acceptors))
+    assert f"cannot listen on 127.0.0.1:{words[1]}: the port is in use" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_folders(words: list[str]) -> None:
+    assert "dir /no/such: No such file" in refusal(run_shardkv(*words, "--dir", "/no/such"))
+    assert "arena-dir /no/such is not a folder" in refusal(run_shardkv(*words, "--arena-dir", "/no/such"))
+    assert "logfile /no/such/log: No such file" in refusal(run_shardkv(*words, "--logfile", "/no/such/log"))
+
+
+def test_bad_addresses(words: list[str], tmp_path: Path) -> None:
+    assert "cannot listen on 192.0.2.1:" in refusal(run_shardkv(*words, "--bind", "192.0.2.1"))
+    assert "nothing to listen on" in refusal(run_shardkv(*words, "--bind", "-192.0.2.1"))
+    assert "nothing to listen on" in refusal(run_shardkv(*words, "--port", "0"))
+    (tmp_path / "file").touch()
+    line = refusal(run_shardkv(*words, "--unixsocket", f"{tmp_path}/file"))
+    assert "a file that is no socket is in its place" in line
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(f"{tmp_path}/sock")
+        other.listen()
+        assert "another server listens there" in refusal(run_shardkv(*words, "--unixsocket", f"{tmp_path}/sock"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
+def test_no_permission(words: list[str]) -> None:
+    assert "no permission to write to arena-dir /" in refusal(run_shardkv(*words, "--arena-dir", "/"))
+
+
+def test_full_arena_folder(words: list[str], tmp_path: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("cannot mount a small file system here")
+    try:
+        line = refusal(run_shardkv(*words))
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+    assert f"{tmp_path}/shardkv-{words[1]} is full: " in line and "MB needed to start" in line and "--arena-dir" in line
+
+
+def test_file_size_limit(words: list[str]) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    line = refusal(run_shardkv(*words, preexec_fn=limit))
+    assert "the limit on file sizes (ulimit -f, RLIMIT_FSIZE) is too low" in line
+
+
+def test_descriptor_limit_below_a_single_client(words: list[str]) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+
+    assert "the limit on open files is 30, too low" in refusal(run_shardkv(*words, preexec_fn=limit))
+
+
+def test_other_number_of_workers_is_refused(words: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / f"shardkv-{words[1]}"
+    folder.mkdir(mode=0o700)
+    (folder / "instance.json").write_text('{"version": 1, "workers": 4}')
+    (folder / "arena-0").touch()
+    line = refusal(run_shardkv(*words))
+    assert f"was made with 4 workers; start with --workers 4, or remove {folder}" in line
+    assert (folder / "arena-0").exists()
