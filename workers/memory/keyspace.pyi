@@ -1,0 +1,10 @@
+from workers.memory.arena import Arena
+
+class KeyspaceError(Exception): ...
+
+class Keyspace:
+    arena: Arena
+    databases: int
+    expired: int
+    lazy_expire: bool
+    def __init__(self, arena: Arena, databases: int = 16) -> None: ...
