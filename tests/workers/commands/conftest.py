@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 import redis
-from harness import Server
-from wire import Wire
+
+from tests.harness import Server
+from tests.wire import Wire
 
 
 def _emptied(port: int) -> Iterator[Wire]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 import time
 
 import pytest
-from harness import Server, wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wire import Wire, run_both
+
+from tests.harness import Server, wait_until
+from tests.wire import Wire, run_both
 
 
 def pass_time() -> None:

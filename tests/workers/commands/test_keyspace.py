@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import redis
-from harness import wait_until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from wire import Wire, run_both
+
+from tests.harness import wait_until
+from tests.wire import Wire, run_both
 
 SCRIPTS = {
     "errors": """
