@@ -2,7 +2,7 @@
 import random
 import sys
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport write
@@ -308,15 +308,16 @@ cdef class Router:
         return self._send_whole(client, spec, shards.pop() if shards else 0, first_hash)
 
     cdef bint _route_cursor(self, Client *client, Spec *spec):
-        # A worker answers cursors with its index in the high bits. Text that is no number is worker 0's to refuse.
+        # A worker answers cursors with its index in the high bits. What is no number of 64 bits is worker 0's to refuse.
         cdef const char *text = client.input + client.start + client.frame.spans[1].offset
         cdef uint64_t length = client.frame.spans[1].length
-        cdef uint64_t cursor = 0, index
+        cdef uint64_t cursor = 0, digit, index
         for index in range(length):
-            if length > 20 or not c'0' <= text[index] <= c'9':
+            digit = <uint64_t>(text[index] - c'0')
+            if not c'0' <= text[index] <= c'9' or cursor > (UINT64_MAX - digit) // 10:
                 cursor = 0
                 break
-            cursor = cursor * 10 + <uint64_t>(text[index] - c'0')
+            cursor = cursor * 10 + digit
         if cursor >> CURSOR_BITS >= self.workers:
             self.refuse(client, b"*2\r\n$1\r\n0\r\n*0\r\n")
             return True
