@@ -92,7 +92,7 @@ cdef struct Client:
     int64_t created_ms
     int64_t active_ms
     int64_t soft_since_ms     # since when the output is above its soft limit, 0: it is not
-    PyObject *view            # the Connection, borrowed
+    PyObject *view            # the Connection; a reference of ours keeps names and the like until the client is closed
     uint8_t peer[ADDRESS_BYTES]
 
 cdef struct Hub:

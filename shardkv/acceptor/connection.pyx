@@ -1,6 +1,7 @@
 """One client's connection: see connection.pxd."""
 import socket
 
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memset
@@ -189,6 +190,7 @@ cdef Connection client_view(Hub *hub, Client *client):
     view.name = view.lib_name = view.lib_ver = b""
     view.user = "default"
     client.view = <PyObject *>view
+    Py_INCREF(view)
     return view
 
 

@@ -4,7 +4,7 @@ import os
 import resource
 
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
@@ -361,6 +361,8 @@ cdef class Reactor:
             self.hub.counters[<int>BLOCKED_CLIENTS] -= 1
         self.hub.counters[<int>CONNECTED_CLIENTS] -= 1
         client_release(client)
+        if client.view != NULL:
+            Py_DECREF(<object>client.view)
         self.clients[client.place] = NULL
         self.generations[client.place] = (self.generations[client.place] + 1) & 0xFFFFFF
         self.free_places.append(client.place)

@@ -4,12 +4,9 @@
     @set-active-expire 0|1   whether expired keys are searched for
     @purge                   give free memory back to the system
     @sleep seconds           keep the worker busy
-    @crash shard             the worker of that shard dies, once, as if killed
 """
 from __future__ import annotations
 
-import os
-import signal
 import time
 
 from workers.call import Call
@@ -41,12 +38,4 @@ def purge(call: Call) -> None:
 def sleep(call: Call) -> None:
     """Keeps the worker from doing anything else for some seconds."""
     time.sleep(float(call.arg(1)))
-    call.reply.status("OK")
-
-
-@command("@crash")
-def crash(call: Call) -> None:
-    """Kills one shard's worker; its successor, which is given the same request, answers it."""
-    if call.worker.index == int(call.arg(1)) and not call.worker.retried:
-        os.kill(os.getpid(), signal.SIGKILL)
     call.reply.status("OK")

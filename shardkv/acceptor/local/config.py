@@ -55,7 +55,7 @@ async def set_(request: Request) -> None:
     changes = {name.lower(): server.settings.get(name) for name in names}
     if "maxmemory" in changes:
         server.page.maxmemory = server.settings.number("maxmemory")
-    server.tell_supervisor({"type": "config", "changes": changes})
+    await server.ask_supervisor("config", {"changes": changes})
     await server.ask_workers(
         b"@config", *(word.encode("utf-8", "surrogateescape") for pair in changes.items() for word in pair)
     )

@@ -5,6 +5,8 @@ DEBUG has no subcommands in the table, so each is looked up here. Where one conc
 from __future__ import annotations
 
 import logging
+import os
+import signal
 from collections.abc import Awaitable, Callable
 from functools import reduce
 from operator import xor
@@ -81,6 +83,14 @@ def _nothing(request: Request, args: list[bytes]) -> None:
 
 def _log(request: Request, args: list[bytes]) -> None:
     logging.getLogger("shardkv").warning("DEBUG LOG: %s", shown(args[0]))
+    request.reply.status("OK")
+
+
+def _kill_worker(request: Request, args: list[bytes]) -> None:
+    pid = request.server.page.worker_counters(0)["pid"]
+    if pid <= 0:
+        raise CommandError("ERR the worker is not running")
+    os.kill(pid, signal.SIGKILL)
     request.reply.status("OK")
 
 
@@ -173,12 +183,6 @@ async def _set_active_expire(request: Request, args: list[bytes]) -> None:
     request.reply.status("OK")
 
 
-async def _crash(request: Request, args: list[bytes]) -> None:
-    # The answer comes from the worker's successor.
-    await request.server.ask_workers(b"@crash", b"0")
-    request.reply.status("OK")
-
-
 async def _object(request: Request, args: list[bytes]) -> None:
     # Only the key's owner finds it.
     answers = await request.server.ask_workers(b"@debug-object", str(request.client.db).encode(), args[0])
@@ -211,11 +215,11 @@ _SUBCOMMANDS: dict[str, tuple[int, int, Handler]] = {
     "digest-value": (1, 1 << 20, _digest_value),
     "log": (1, 1, _log),
     "object": (1, 2, _object),
-    "panic": (0, 0, _crash),
+    "panic": (0, 0, _kill_worker),
     "protocol": (1, 1, _protocol),
     "reload": (0, 8, _nothing),
     "replybuffer": (2, 2, _replybuffer),
-    "segfault": (0, 0, _crash),
+    "segfault": (0, 0, _kill_worker),
     "set-active-expire": (1, 1, _set_active_expire),
     "sleep": (1, 1, _sleep),
     "stringmatch-len": (2, 2, _stringmatch),

@@ -32,7 +32,7 @@ def lastsave(request: Request) -> None:
 
 @local("shutdown")
 async def shutdown(request: Request) -> None:
-    """Stops all processes; the connection then just closes. There is an answer only where the words do not fit."""
+    """Stops all processes. An answer would mean that it failed: the connection closes when its acceptor ends."""
     words = {word.lower() for word in request.args[1:]}
     aborts = b"abort" in words
     if (
@@ -44,8 +44,6 @@ async def shutdown(request: Request) -> None:
     if aborts:
         raise CommandError("ERR No shutdown in progress.")
     await request.server.ask_supervisor("shutdown", {"nosave": b"nosave" in words})
-    request.client.close_after_reply()
-    request.reply.status("OK")
 
 
 @local("lolwut")

@@ -1,6 +1,8 @@
 """DEBUG: who may use it, its samples of every RESP type, and what is asked of the workers."""
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -105,9 +107,13 @@ def test_digests_of_shards_are_joined(ask: Any, server: Any) -> None:
 
 
 @pytest.mark.parametrize("word", ["SEGFAULT", "PANIC"])
-def test_a_worker_is_killed(ask: Any, server: Any, word: str) -> None:
+def test_the_first_worker_is_killed(ask: Any, server: Any, monkeypatch: pytest.MonkeyPatch, word: str) -> None:
+    killed: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
+    assert ask(f"DEBUG {word}") == "ERR the worker is not running"
+    server.page.set_counter("worker", 0, "pid", 4321)
     assert ask(f"DEBUG {word}") == "OK"
-    assert server.asked == [(b"@crash", b"0")]
+    assert killed == [(4321, signal.SIGKILL)]
 
 
 def test_help(ask: Any) -> None:
