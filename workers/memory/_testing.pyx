@@ -3,12 +3,11 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 from workers.memory.arena cimport Arena
 from workers.memory.format cimport FREE, UNBACKED
+from workers.memory.journal cimport crash_countdown
 from workers.memory.slabs cimport size_classes
 
 import contextlib
 import os
-
-from workers.memory.journal import crash_points_left as crash_points_left
 
 
 def class_shapes() -> list[tuple[int, int, int]]:
@@ -139,3 +138,8 @@ def unbacked_runs(Arena arena) -> list[tuple[int, int]]:
             runs.append((arena.header.heap_start + page * 4096, info.pages * 4096))
         page += info.pages
     return runs
+
+
+def crash_points_left() -> int:
+    """What is left of `crash_after`'s count."""
+    return crash_countdown

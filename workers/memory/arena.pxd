@@ -9,19 +9,25 @@ It is built in layers, each a class that the next extends, with a header of its 
     arena.pxd      Arena: made, opened and checked
 
 Invariants
- 1. All state is addressed by offsets from the start of the file. Offset 0 is never a block. Offsets are below 2^40 and blocks are 8-aligned.
- 2. Before reachable bytes change, `save` has put their old content into the journal. Memory allocated in this transaction needs no saving.
- 3. A transaction goes from `begin` to `commit` or `rollback`. One store commits: header.commit[slot] = position, a position the slot did not hold before.
- 4. A block passed to `free` stays allocated, its bytes untouched, until `commit`, which performs the frees (journalled) just before the committing store. A
-    transaction never reuses what it freed. A `commit` that raises has not committed: `rollback` is next.
+ 1. All state is addressed by offsets from the start of the file. Offset 0 is never a block. Offsets are below 2^40
+    and blocks are 8-aligned.
+ 2. Before reachable bytes change, `save` has put their old content into the journal. Memory allocated in this
+    transaction needs no saving.
+ 3. A transaction goes from `begin` to `commit` or `rollback`. One store commits: header.commit[slot] = position, a
+    position the slot did not hold before.
+ 4. A block passed to `free` stays allocated, its bytes untouched, until `commit`, which performs the frees
+    (journalled) just before the committing store. A transaction never reuses what it freed. A `commit` that raises
+    has not committed: `rollback` is next.
  5. After `rollback` every reachable byte is what it was at `begin`.
- 6. A page is touched only after posix_fallocate has provided it: a full disk is OutOfMemory, never SIGBUS. Free pages above a slack go back to the system
-    after the commit that freed them (hole punching).
- 7. Crash points (`crash_after`, tests only) lie before and after each journal entry, at the commit, and in what follows it.
+ 6. A page is touched only after posix_fallocate has provided it: a full disk is OutOfMemory, never SIGBUS. Free pages
+    above a slack go back to the system after the commit that freed them (hole punching).
+ 7. Crash points (`crash_after`, tests only) lie before and after each journal entry, at the commit, and in what
+    follows it.
 
-Calls, where they come from:
-    begin(slot, position)  save(offset, length)  put64  put32  write(offset, data, length)  set_word(pointer, value)  at(offset)  offset_of(pointer)     Journal
-    alloc(length)  alloc_zeroed  free(offset)  usable(offset)  good_size(length)  commit()  rollback()                                                    Slabs
+Calls, and where they come from:
+    Journal   begin(slot, position)   save(offset, length)   put64, put32(offset, value)   write(offset, data, length)
+              set_word(pointer, value)   at(offset)   offset_of(pointer)
+    Slabs     alloc, alloc_zeroed(length)   free(offset)   usable(offset)   good_size(length)   commit()   rollback()
 """
 from libc.stdint cimport uint32_t, uint64_t
 from workers.memory.format cimport COMMIT_INTERNAL, COMMIT_SLOTS, ROOTS, ArenaHeader

@@ -22,11 +22,13 @@ import resource
 import stat
 
 from shardkv.errors import OutOfMemory
-from workers.memory.journal import crash_after as crash_after
-from workers.memory.slabs import ArenaError as ArenaError
+from workers.memory import journal as journal_module
+from workers.memory.slabs import ArenaError
 
 cdef extern from "<sys/mman.h>" nogil:
     int MAP_NORESERVE
+
+crash_after = journal_module.crash_after    # for tests, who find it beside the arena
 
 GIB = 1 << 30
 CAPACITY_MIN = 1 << 20              # bytes of heap that `capacity` may ask for
@@ -56,7 +58,10 @@ def check_file_limit(path: str, size: int) -> None:
     """Raises ArenaError when the process may not have files of `size` bytes."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if limit != resource.RLIM_INFINITY and limit < size:
-        raise ArenaError(f"arena {path} needs a (sparse) file of {size} bytes but the file-size limit is {limit}: raise it with 'ulimit -f unlimited'")
+        raise ArenaError(
+            f"arena {path} needs a (sparse) file of {size} bytes but the limit is {limit}: "
+            "raise it with 'ulimit -f unlimited'"
+        )
 
 
 cdef class Arena(Slabs):
@@ -64,13 +69,15 @@ cdef class Arena(Slabs):
     def open(path: str, shard: int, shards: int, capacity: int | None = None, fresh: bool = False) -> Arena:
         """Opens the arena at `path`, making it if there is none, and rolls back what a death left open.
 
-        `capacity` is the heap's size in bytes for a new arena (default: the size of the folder's file system); an existing one keeps its own. `fresh`
-        says that no request ring outlived the last user: everything is checked and the commit words are zeroed. Raises ArenaError with
-        one line that tells what to do.
+        `capacity` is the heap's size in bytes for a new arena (default: the size of the folder's file system); an
+        existing one keeps its own. `fresh` says that no request ring outlived the last user: everything is checked
+        and the commit words are zeroed. Raises ArenaError with one line that tells what to do.
         """
         try:
             if not os.path.exists(path):
-                Arena._create(path, shard, shards, default_capacity(os.path.dirname(path) or ".") if capacity is None else capacity)
+                if capacity is None:
+                    capacity = default_capacity(os.path.dirname(path) or ".")
+                Arena._create(path, shard, shards, capacity)
             return Arena._attach(path, shard, shards, fresh)
         except OutOfMemory:
             raise ArenaError(f"no room for arena {path}: free some space there or choose another arena-dir") from None
@@ -83,7 +90,9 @@ cdef class Arena(Slabs):
         cdef Arena arena = Arena()
         cdef ArenaHeader *header
         if not CAPACITY_MIN <= capacity <= CAPACITY_MAX:
-            raise ArenaError(f"cannot make arena {path}: a capacity of {capacity} bytes is not within {CAPACITY_MIN}..{CAPACITY_MAX}")
+            raise ArenaError(
+                f"cannot make arena {path}: a capacity of {capacity} bytes is not within {CAPACITY_MIN}..{CAPACITY_MAX}"
+            )
         pages = capacity // PAGE_BYTES
         journal = aligned(max(JOURNAL_MIN, capacity // 4))
         start = heap_start(pages, journal)
@@ -142,7 +151,8 @@ cdef class Arena(Slabs):
         address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0)
         if address == MAP_FAILED:
             raise ArenaError(
-                f"cannot map {size} bytes of arena {path}: {strerror(errno).decode()}; raise the address-space limit ('ulimit -v unlimited')"
+                f"cannot map {size} bytes of arena {path}: {strerror(errno).decode()}; "
+                "raise the address-space limit with 'ulimit -v unlimited'"
             )
         self.base = <char *>address
         self.header = <ArenaHeader *>address
@@ -158,7 +168,10 @@ cdef class Arena(Slabs):
         if header.magic != ARENA_MAGIC:
             return "is not one of shardkv's: move it away or choose another arena-dir"
         if header.version != ARENA_VERSION:
-            return f"has format version {header.version}, not {ARENA_VERSION}: start the shardkv that wrote it, or move it away to start empty"
+            return (
+                f"has format version {header.version}, not {ARENA_VERSION}: "
+                "start the shardkv that wrote it, or move it away to start empty"
+            )
         if header.shard != shard or header.shards != shards:
             return (
                 f"holds shard {header.shard} of {header.shards}, not {shard} of {shards}: "
@@ -221,7 +234,8 @@ cdef class Arena(Slabs):
         if fault:
             raise ArenaError(f"arena {self.path} is damaged ({fault}): restore it, or move it away to start empty")
         header.backed_pages = header.top_page
-        self.punch(header.heap_start + (header.top_page << PAGE_SHIFT), (header.capacity_pages - header.top_page) << PAGE_SHIFT)
+        heap_used = header.heap_start + header.top_page * PAGE_BYTES
+        self.punch(heap_used, header.file_size - heap_used)
         self.punch(header.journal_start + JOURNAL_KEEP, header.journal_limit - JOURNAL_KEEP)
         if fresh:
             punch_unbacked(self)
@@ -256,11 +270,11 @@ cdef class Arena(Slabs):
         self.unmap()
 
     def check(self) -> None:
-        """Checks every invariant of the allocator, between transactions. Raises AssertionError naming the first that fails."""
+        """Checks the allocator, between transactions. Raises AssertionError naming the first invariant that fails."""
         check_arena(self)
 
     def fingerprint(self) -> dict[str, object]:
-        """All that is reachable, digested: header after the commit words, runs, bitmaps and lists, content of allocated blocks."""
+        """All that is reachable: header behind the commit words, runs, bitmaps, lists, digest of the blocks."""
         return arena_fingerprint(self)
 
     def allocated(self) -> list[tuple[int, int]]:

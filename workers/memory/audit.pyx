@@ -1,5 +1,5 @@
 """Walks over a whole arena: see audit.pxd."""
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from workers.memory.format cimport (
     BACKED,
     BINS,
@@ -18,7 +18,7 @@ from workers.memory.format cimport (
 from workers.memory.pages cimport bin_of
 from workers.memory.slabs cimport SizeClass, full_word, size_classes
 
-import hashlib
+import xxhash
 
 cdef extern from *:
     int count_bits "__builtin_popcountll"(uint64_t word) nogil
@@ -41,7 +41,7 @@ cdef int check_arena(Slabs arena) except -1:
     cdef ArenaHeader *header = arena.header
     cdef PageInfo *infos = arena.infos
     cdef Tally tally
-    cdef uint64_t page = 1
+    cdef uint64_t page = 1, last
     cdef int i
     tally.used = tally.idle = 0
     for i in range(CLASSES):
@@ -49,7 +49,8 @@ cdef int check_arena(Slabs arena) except -1:
     tally.free_runs[BACKED] = tally.free_runs[UNBACKED] = 0
     expect(header.journal_used == 0, "a transaction is open", header.journal_used)
     expect(1 <= header.top_page <= header.capacity_pages, "top_page is out of bounds", header.top_page)
-    expect(header.top_page <= header.backed_pages <= header.capacity_pages, "backed_pages is out of bounds", header.backed_pages)
+    expect(header.backed_pages <= header.capacity_pages, "backed_pages is out of bounds", header.backed_pages)
+    expect(header.top_page <= header.backed_pages, "the top is not backed", header.top_page)
     expect(infos[0].kind == RESERVED, "page 0 is not reserved", 0)
     while page < header.top_page:
         expect(0 < infos[page].pages <= header.top_page - page, "a run does not end", page)
@@ -59,7 +60,8 @@ cdef int check_arena(Slabs arena) except -1:
             check_free(arena, page, &tally)
         else:
             expect(infos[page].kind == RUN, "no run begins at page", page)
-            expect(infos[page].pages == 1 or infos[page + infos[page].pages - 1].kind == RUN_TAIL, "a run has no tail", page)
+            last = page + infos[page].pages - 1
+            expect(last == page or infos[last].kind == RUN_TAIL, "a run has no tail", page)
             tally.used += <uint64_t>infos[page].pages << PAGE_SHIFT
         page += infos[page].pages
     expect(tally.used == header.used_bytes, "used_bytes is not the sum of the blocks", tally.used)
@@ -80,7 +82,7 @@ cdef int check_slab(Slabs arena, uint64_t page, Tally *tally) except -1:
     shape = &size_classes[info.size_class]
     expect(info.pages == shape.pages, "a slab has not its class's length", page)
     for i in range(shape.pages):
-        expect(arena.infos[page + i].kind == SLAB and arena.infos[page + i].part == i, "a slab's page is not marked", page + i)
+        expect(info[i].kind == SLAB and info[i].part == i, "a slab's page is not marked", page + i)
     bitmap = arena.bitmap(page)
     for i in range(shape.words):
         expect(bitmap[i] & ~full_word(shape, i) == 0, "a bitmap has bits behind its end", page)
@@ -97,7 +99,7 @@ cdef int check_free(Slabs arena, uint64_t page, Tally *tally) except -1:
     cdef uint64_t after = page + info.pages
     expect(info.flags == BACKED or info.flags == UNBACKED, "a free run is of no set", page)
     expect(after < arena.header.top_page, "a free run lies before the top", page)
-    expect(arena.infos[after].kind != FREE or arena.infos[after].flags != info.flags, "free neighbours are not one", page)
+    expect(info[info.pages].kind != FREE or info[info.pages].flags != info.flags, "free neighbours are not one", page)
     expect(
         info.pages == 1 or (arena.infos[after - 1].kind == FREE_TAIL and arena.infos[after - 1].pages == info.pages),
         "a free run has no tail",
@@ -109,6 +111,10 @@ cdef int check_free(Slabs arena, uint64_t page, Tally *tally) except -1:
     return 0
 
 
+cdef bint is_slab(PageInfo *info, int size_class) noexcept:
+    return info.kind == SLAB and info.part == 0 and info.size_class == size_class
+
+
 cdef int check_slab_list(Slabs arena, int size_class, Tally *tally) except -1:
     cdef ArenaHeader *header = arena.header
     cdef PageInfo *info
@@ -117,7 +123,7 @@ cdef int check_slab_list(Slabs arena, int size_class, Tally *tally) except -1:
     while page:
         expect(page < header.top_page, "a list of slabs leads out of the heap", page)
         info = &arena.infos[page]
-        expect(info.kind == SLAB and info.part == 0 and info.size_class == size_class and info.flags == 1, "not a slab of its list", page)
+        expect(is_slab(info, size_class) and info.flags == 1, "not a slab of its list", page)
         expect(info.prev == before, "a list of slabs is not chained", page)
         found += 1
         expect(found <= tally.listed[size_class], "a list of slabs has too many", page)
@@ -129,24 +135,25 @@ cdef int check_slab_list(Slabs arena, int size_class, Tally *tally) except -1:
     page = header.slabs[size_class].spare
     if page:
         expect(page < header.top_page, "a spare slab lies out of the heap", page)
-        info = &arena.infos[page]
-        expect(info.kind == SLAB and info.part == 0 and info.size_class == size_class, "not a spare slab", page)
+        expect(is_slab(&arena.infos[page], size_class), "not a spare slab", page)
     return 0
 
 
 cdef int check_bins(Slabs arena, int backing, uint64_t runs) except -1:
     cdef ArenaHeader *header = arena.header
     cdef PageInfo *info
-    cdef uint64_t page, before, found = 0
+    cdef uint64_t page, before, mapped, found = 0
     cdef int bin
     for bin in range(BINS):
         page = header.bins[backing][bin]
         before = 0
-        expect((page != 0) == ((header.bin_map[backing][bin >> 6] >> (bin & 63)) & 1), "the map of free lists is wrong at", bin)
+        mapped = header.bin_map[backing][bin >> 6] >> (bin & 63) & 1
+        expect(mapped == (page != 0), "the map of free lists is wrong at", bin)
         while page:
             expect(page < header.top_page, "a free list leads out of the heap", page)
             info = &arena.infos[page]
-            expect(info.kind == FREE and info.flags == backing and bin_of(info.pages) == bin, "not a run of its free list", page)
+            expect(info.kind == FREE and info.flags == backing, "not a run of its set of lists", page)
+            expect(bin_of(info.pages) == bin, "not a run of its list", page)
             expect(info.prev == before, "a free list is not chained", page)
             found += 1
             expect(found <= runs, "the free lists have too many runs", page)
@@ -195,7 +202,7 @@ cdef dict arena_fingerprint(Slabs arena):
             bits = (<char *>arena.bitmap(page))[:size_classes[info.size_class].words * 8]
             runs.append((page, SLAB, info.size_class, info.flags, info.next, info.prev, bits))
         page += info.pages
-    blocks = hashlib.blake2b(digest_size=16)
+    blocks = xxhash.xxh3_128()
     for offset, size in arena_blocks(arena):
         blocks.update(b"%d+%d:" % (offset, size))
         blocks.update(<const unsigned char[:size]>(<unsigned char *>arena.base + <uint64_t>offset))

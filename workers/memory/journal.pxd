@@ -1,13 +1,14 @@
 """Journal: the mapped file and its undo journal; the ground the page heap, the slabs and the arena stand on.
 
-Journal entry, written so that the journal can be walked backwards: the old bytes padded to 8, then one word `offset << 16 | length`. Longer saves are cut into
-pieces of at most SAVE_MAX bytes. Saving a word is 16 bytes.
+Journal entry, written so that the journal can be walked backwards: the old bytes padded to 8, then one word
+`offset << 16 | length`. Longer saves are cut into pieces of at most SAVE_MAX bytes. Saving a word is 16 bytes.
 
 Invariants
- 1. An entry is complete, then `journal_used` covers it, then the caller may change the bytes: compiler barriers keep that order, which is all that is
-    needed against our own death (memory in a shared mapping outlives the process as the processor last saw it).
- 2. journal_slot and journal_position change only while journal_used is 0. The journal is open iff journal_used > 0 and
-    commit[journal_slot] != journal_position; so `begin` must name a position other than the slot's last.
+ 1. An entry is complete, then `journal_used` covers it, then the caller may change the bytes: compiler barriers keep
+    that order, which is all that is needed against our own death (memory in a shared mapping outlives the process as
+    the processor last saw it).
+ 2. journal_slot and journal_position change only while journal_used is 0. The journal is open iff journal_used > 0
+    and commit[journal_slot] != journal_position; so `begin` must name a position other than the slot's last.
  3. Undoing reads the journal and writes elsewhere: a death while undoing is answered by undoing again.
  4. Pages are touched only after `provide` said they are there.
 """
@@ -47,14 +48,14 @@ cdef class Journal:
     cdef uint32_t slot                  # what `begin` named
     cdef uint64_t position
 
-    cdef int provide(self, uint64_t offset, uint64_t length) except -1          # OutOfMemory when the file system has no room
+    cdef int provide(self, uint64_t offset, uint64_t length) except -1          # OutOfMemory when there is no room
     cdef void unmap(self) noexcept
     cdef void punch(self, uint64_t offset, uint64_t length) noexcept            # gives the pages back to the system
     cdef int provide_journal(self, uint64_t length) except -1
     cdef void close_journal(self) noexcept                                      # after commit or undo
     cdef bint journal_open(self) noexcept
     cdef void undo(self) noexcept
-    cdef object journal_fault(self)                                             # None, or what is wrong with an open journal
+    cdef object journal_fault(self)                                             # None, or what is wrong with it
 
     cdef void begin(self, uint32_t slot, uint64_t position) noexcept
     cdef int save(self, uint64_t offset, uint64_t length) except -1

@@ -26,11 +26,6 @@ def crash_after(count: int) -> None:
     crash_countdown = count
 
 
-def crash_points_left() -> int:
-    """What is left of `crash_after`'s count: a test counts the points of an operation with it."""
-    return crash_countdown
-
-
 cdef void count_down() noexcept nogil:
     global crash_countdown
     crash_countdown -= 1
@@ -92,7 +87,7 @@ cdef class Journal:
         compiler_barrier()
 
     cdef int save(self, uint64_t offset, uint64_t length) except -1:
-        """Keeps the old content of reachable bytes that are about to change. Raises OutOfMemory when the journal cannot grow."""
+        """Keeps the old content of reachable bytes about to change. Raises OutOfMemory when the journal cannot grow."""
         cdef uint64_t used, piece, room
         cdef char *entry
         while length:
@@ -149,7 +144,8 @@ cdef class Journal:
             self.journal_ready = JOURNAL_KEEP
 
     cdef bint journal_open(self) noexcept:
-        return self.header.journal_used > 0 and self.header.commit[self.header.journal_slot] != self.header.journal_position
+        cdef ArenaHeader *header = self.header
+        return header.journal_used > 0 and header.commit[header.journal_slot] != header.journal_position
 
     cdef void undo(self) noexcept:
         """Puts the saved bytes back, newest first, and closes the journal."""

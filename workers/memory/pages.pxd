@@ -1,16 +1,22 @@
 """PageHeap: runs of 4 KiB pages. Blocks above SMALL_MAX are runs of their own; slabs are cut from it.
 
-Free runs lie in lists by length (BINS: one a page count below 64, then four a doubling), one set for runs whose pages are there and one for runs given
-back to the system. A bit map says which lists have a run. Behind `top_page` nothing is used; the heap grows there.
+Free runs lie in lists by length (BINS: one a page count below 64, then four a doubling), one set for runs whose pages
+are there and one for runs given back to the system. A bit map says which lists have a run. Behind `top_page` nothing
+is used; the heap grows there.
 
 Invariants
- 1. First and last page of every run say what it is; pages between say nothing and are never asked. Every change to a PageInfo goes through `edit`.
- 2. Two free runs side by side are of different sets (one BACKED, one UNBACKED), and no free run lies before `top_page`.
- 3. Runs go back only in `commit` (release_run, release_idle). A transaction that rolls back has taken runs, and nothing else.
- 4. `backed_pages` is not journalled. A rollback leaves it grown, which is harmless; it shrinks only after a commit or rollback, before the pages go. If death
-    comes between, an absorbed UNBACKED run may lie below it: so whoever attaches sets it to `top_page`.
- 5. Free pages are kept for use up to a slack (`IDLE_KEEP`, or 1/16 of the heap); what is above it goes back to the system, longest runs first: marked
-    UNBACKED in the transaction, punched after its commit. Death between leaves pages that are there in a run marked as if they were not.
+ 1. First and last page of every run say what it is; pages between say nothing and are never asked. Every change to a
+    PageInfo goes through `edit`.
+ 2. Two free runs side by side are of different sets (one BACKED, one UNBACKED), and no free run lies before
+    `top_page`.
+ 3. Runs go back only in `commit` (release_run, release_idle). A transaction that rolls back has taken runs, and
+    nothing else.
+ 4. `backed_pages` is not journalled. A rollback leaves it grown, which is harmless; it shrinks only after a commit or
+    rollback, before the pages go. If death comes between, an absorbed UNBACKED run may lie below it: so whoever
+    attaches sets it to `top_page`.
+ 5. Free pages are kept for use up to a slack (`IDLE_KEEP`, or 1/16 of the heap); what is above it goes back to the
+    system, longest runs first: marked UNBACKED in the transaction, punched after its commit. Death between leaves
+    pages that are there in a run marked as if they were not.
 """
 from libc.stdint cimport uint32_t, uint64_t
 from workers.memory.format cimport FREE, FREE_TAIL, PageInfo
@@ -26,7 +32,7 @@ cdef enum:
 
 cdef class PageHeap(Journal):
     cdef PageInfo *infos
-    cdef Vector taken           # (page, pages) taken from UNBACKED runs in this transaction: punched again by a rollback
+    cdef Vector taken           # (page, pages) taken from UNBACKED runs in this transaction: a rollback punches them
     cdef Vector released        # (page, pages) made UNBACKED in this transaction: punched after its commit
     cdef uint64_t backed_below  # lowest UNBACKED page that `top_page` has sunk below in this transaction, else 2^64 - 1
 

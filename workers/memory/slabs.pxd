@@ -1,13 +1,15 @@
 """Slabs: blocks of the size classes, and the calls that make, free, commit and roll back.
 
-A slab is a run of pages cut into blocks of one class, with a bitmap of its free blocks (1 = free): in its PageInfo when it has at most 64 blocks (all classes
-of 1 KiB and more, in slabs of 8 to 16 pages, the number that wastes least), else at its start (64 KiB slabs). Classes go in 8-byte steps to 128, then in eight
-steps a doubling to SMALL_MAX; anything longer is a run of pages.
+A slab is a run of pages cut into blocks of one class, with a bitmap of its free blocks (1 = free): in its PageInfo
+when it has at most 64 blocks (all classes of 1 KiB and more, in slabs of 8 to 16 pages, the number that wastes
+least), else at its start (64 KiB slabs). Classes go in 8-byte steps to 128, then in eight steps a doubling to
+SMALL_MAX; anything longer is a run of pages.
 
 Invariants
- 1. A slab that is in no list has no free block. Lists are queues: allocations take from the first slab until it is full; a full slab that gets room again
-    is appended, so that it gathers free blocks on its way to the front.
- 2. `cursors` is a cache of the word of the bitmap that allocations come from, always of the class's first slab; forgotten by a rollback.
+ 1. A slab that is in no list has no free block. Lists are queues: allocations take from the first slab until it is
+    full; a full slab that gets room again is appended, so that it gathers free blocks on its way to the front.
+ 2. `cursors` is a cache of the word of the bitmap that allocations come from, always of the class's first slab;
+    forgotten by a rollback.
  3. Blocks freed are only noted (`frees`); `commit` applies them. `used_delta` is what used_bytes will change by.
  4. Of each class at most one empty slab is kept when the last block of another goes.
 """
@@ -33,7 +35,7 @@ cdef struct Cursor:
 
 cdef SizeClass size_classes[72]
 cdef int class_of(uint64_t length) noexcept nogil       # length <= SMALL_MAX
-cdef uint64_t full_word(SizeClass *shape, uint32_t word) noexcept nogil      # the bitmap's word when every block is free
+cdef uint64_t full_word(SizeClass *shape, uint32_t word) noexcept nogil     # a bitmap's word, all blocks free
 
 cdef class Slabs(PageHeap):
     cdef Cursor cursors[72]

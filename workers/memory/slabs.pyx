@@ -13,7 +13,7 @@ cdef extern from *:
 
 
 class ArenaError(Exception):
-    """An arena that cannot be made or opened, or a block handed back that is none. One line, with what to do where something can be done."""
+    """An arena that cannot be made or opened, or a block freed that is none: one line, with what to do about it."""
 
 
 # -- size classes
@@ -53,9 +53,15 @@ cdef void shape_class(SizeClass *shape, uint32_t size) noexcept:
             shape.blocks = pages * PAGE_BYTES // size
 
 
-cdef int _index
-for _index in range(CLASSES):
-    shape_class(&size_classes[_index], (_index + 1) * 8 if _index < 16 else (9 + _index % 8) << (4 + (_index - 16) // 8))
+cdef void shape_classes() noexcept:
+    cdef int i
+    for i in range(16):
+        shape_class(&size_classes[i], (i + 1) * 8)
+    for i in range(16, CLASSES):
+        shape_class(&size_classes[i], (9 + i % 8) << (2 + i // 8))
+
+
+shape_classes()
 
 
 cdef class Slabs(PageHeap):
@@ -118,7 +124,8 @@ cdef class Slabs(PageHeap):
                 if bitmap[word]:
                     cursor.word = &bitmap[word]
                     cursor.size = shape.size
-                    cursor.block = self.header.heap_start + (page << PAGE_SHIFT) + shape.first + <uint64_t>word * 64 * shape.size
+                    cursor.block = self.header.heap_start + (page << PAGE_SHIFT) + shape.first
+                    cursor.block += <uint64_t>word * 64 * shape.size
                     return 0
             self.unlist_slab(size_class, page)
 

@@ -396,28 +396,36 @@ def test_a_rollback_gives_back_what_the_top_had_grown(arena: Arena) -> None:
 # -- death
 
 
-def scenario(arena: Arena) -> None:
-    """One transaction through every path: new slabs, unbacked runs, top, coalescing, frees, sinking, releasing."""
-    blocks = dict.fromkeys(size for _, size in arena.allocated())
-    by_size = {size: [block for block, have in arena.allocated() if have == size] for size in blocks}
-    c.put64(arena, c.root_offset(arena, 1), 42)
-    c.write(arena, by_size[104][0], b"changed" * 3)
-    for length in (50, 104, 2000, 40_000, 3 * MIB):
-        c.poke(arena, c.alloc(arena, length), b"new")
-    for block in by_size[104] + by_size[MIB][:2] + by_size[MIB][3:] + by_size[20480]:
-        c.free(arena, block)
-    c.write(arena, by_size[104][0], b"again")
-    c.commit(arena)
+# The blocks before `scenario`, in order; those in FREED are free by then: the longer given back to the system, the
+# shorter nearly all that may be kept.
+LAYOUT = [104] * 6 + [20480, 3584 * 1024, MIB, 20480, 6 * MIB, 24576]
+FREED = [6 * MIB, 3584 * 1024]
 
 
 def prepare(path: str) -> None:
     arena = Arena.open(path, 0, 1, capacity=CAPACITY)
     transactions = Transactions(arena)
-    blocks = transactions.run(lambda: [c.alloc(arena, MIB) for _ in range(20)])
-    transactions.run(lambda: [c.free(arena, block) for block in blocks[2:12]])
-    transactions.run(lambda: [c.alloc_zeroed(arena, length) for length in [104] * 12 + [20480] * 3])
-    assert c.unbacked_runs(arena)
+    blocks = transactions.run(lambda: {length: c.alloc_zeroed(arena, length) for length in LAYOUT})
+    for length in FREED:
+        transactions.run(lambda length=length: c.free(arena, blocks[length]))
+    assert len(c.unbacked_runs(arena)) == 1 and 800 < c.idle_pages(arena) < 1024
     arena.close()
+
+
+def scenario(arena: Arena) -> None:
+    """One transaction on every path: new slabs, backed and unbacked runs, coalescing, sinking, giving back."""
+    blocks = arena.allocated()
+    small = [block for block, size in blocks if size == 104]
+    unbacked = c.unbacked_runs(arena)
+    c.put64(arena, c.root_offset(arena, 1), 42)
+    c.write(arena, small[0], b"changed" * 3)
+    for length in (50, 104, 2000, 40_000, 4 * MIB):
+        c.poke(arena, c.alloc(arena, length), b"new")
+    assert c.unbacked_runs(arena) != unbacked
+    for block in small + [block for block, size in blocks if size in (MIB, 24576)]:
+        c.free(arena, block)
+    c.write(arena, small[0], b"again")
+    c.commit(arena)
 
 
 def in_child(work: Callable[[], None]) -> bool:
@@ -474,8 +482,8 @@ def test_death_at_any_store_is_all_or_nothing(path: str) -> None:
     shutil.copyfile(base, path)
     point, recoveries, outcomes = 1, 0, set()
     while dies_in_scenario(path, point):
-        if point % 16 == 0:
-            recoveries += dies_in_recovery(path, 1 + point // 16)
+        if point % 8 == 0:
+            recoveries += dies_in_recovery(path, 1 + point // 8)
         found = state(path)
         assert found in ((before, old_position), (after, new_position)), f"crash point {point}"
         outcomes.add(found[1])
