@@ -4,7 +4,7 @@ Those without a key run in every shard and tell of their own shard only; the acc
 through one shard after another: the cursor a client sees is `shard << 48 | cursor within the shard`.
 """
 from libc.stdint cimport INT32_MAX, INT32_MIN, int64_t, uint64_t
-from libc.string cimport strlen
+from libc.string cimport memcpy, strlen
 
 from shardkv.errors import BAD_DB, SYNTAX, CommandError
 
@@ -22,6 +22,7 @@ cdef enum:
     SCAN_COUNT = 10             # keys a SCAN looks at when COUNT is not given
     CLUSTERS_PER_KEY = 10       # SCAN passes so many clusters for each key of COUNT before it answers what it met
     CLOCK_MASK = 0xFFFFFF
+    SHARED_INTEGERS = 10000     # Redis keeps one object for each integer below
 
 cdef uint64_t CURSOR_MASK = (<uint64_t>1 << CURSOR_BITS) - 1
 CURSOR_LIMIT = 1 << 64
@@ -218,9 +219,15 @@ cdef int object_idletime_command(Call call) except -1:
 
 
 cdef int object_refcount_command(Call call) except -1:
+    # Every value is its key's own; but small integers, which Redis shares, are told to be shared here too.
     cdef Found found
+    cdef int64_t value = -1
     observe(call, 2, 0, &found)
-    return call._reply.integer(1) if found.exists else call._reply.null()
+    if not found.exists:
+        return call._reply.null()
+    if found.entry.type == STRING_INT:
+        memcpy(&value, found.entry.value, sizeof(value))
+    return call._reply.integer(INT32_MAX if 0 <= value < SHARED_INTEGERS else 1)
 
 
 cdef int object_freq_command(Call call) except -1:

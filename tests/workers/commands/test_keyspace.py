@@ -104,6 +104,19 @@ SCRIPTS = {
         object freq a
         object encoding a b
     """,
+    "references": """
+        object refcount a
+        set a 0
+        object refcount a
+        set a 9999
+        object refcount a
+        incr a
+        object refcount a
+        set a -1
+        object refcount a
+        set a value
+        object refcount a
+    """,
     "digests": """
         set a 1
         set b aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
