@@ -1,12 +1,13 @@
 """Bits of strings: GETBIT, SETBIT, BITCOUNT, BITPOS and BITOP. BITFIELD has a module of its own.
 
-Bit 0 is the highest bit of the first byte. Scans go a 64-bit word at a time, loaded so that the string's first bit is the word's highest.
+Bit 0 is the highest bit of the first byte. Scans go a 64-bit word at a time, loaded so that the string's first bit is
+the word's highest.
 """
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t, uint8_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from shardkv.errors import NOT_INTEGER, SYNTAX, CommandError
+from shardkv.errors import SYNTAX, CommandError
 
 from shardkv.number cimport parse_int64
 from workers.call cimport Argument, Call
@@ -17,7 +18,8 @@ from workers.registry cimport native
 cdef extern from *:
     """
     static const uint64_t EVERY_2ND_BIT = 0x5555555555555555, EVERY_2ND_PAIR = 0x3333333333333333;
-    static const uint64_t LOW_HALVES = 0x0F0F0F0F0F0F0F0F, EVERY_2ND_BYTE = 0x00FF00FF00FF00FF, ONES = 0x0001000100010001;
+    static const uint64_t LOW_HALVES = 0x0F0F0F0F0F0F0F0F, EVERY_2ND_BYTE = 0x00FF00FF00FF00FF;
+    static const uint64_t ONES = 0x0001000100010001;
     """
     const uint64_t EVERY_2ND_BIT, EVERY_2ND_PAIR, LOW_HALVES, EVERY_2ND_BYTE, ONES
     uint64_t from_big_endian "__builtin_bswap64" (uint64_t word) noexcept nogil
@@ -68,6 +70,7 @@ cdef int setbit_command(Call call) except -1:
     cdef Argument *key = &call.argv[1]
     cdef char scratch[24]
     cdef char mask
+    cdef const char *bytes
     cdef char *value
     cdef uint64_t length = 0
     cdef int64_t wanted
@@ -77,7 +80,8 @@ cdef int setbit_command(Call call) except -1:
         raise CommandError(BAD_BIT)
     find_to_change(call, 1, 0, &found)
     if found.exists:
-        old = bit_at(keyspace.string_bytes(&found, &length, scratch), length, offset)
+        bytes = keyspace.string_bytes(&found, &length, scratch)
+        old = bit_at(bytes, length, offset)
     if old != wanted or offset >> 3 >= length:
         length = max(length, (offset >> 3) + 1)
         value = keyspace.edit_string(call.db, &found, key.bytes, key.length, length, offset >> 3, 1)

@@ -180,7 +180,7 @@ cdef int getrange_command(Call call) except -1:
 # -- SET and its kin
 
 cdef int parse_options(Call call, int start, bint setting, int *time_index) except -1:
-    # Options of SET (`setting`) or GETEX from argument `start` on; `time_index` becomes the argument that holds the time.
+    # Options of SET (`setting`) or GETEX from argument `start` on; `time_index` becomes the argument with the time.
     cdef int index = start
     cdef int options = 0
     cdef int option
