@@ -36,6 +36,15 @@ def instance_name(port: int, unixsocket: str) -> str:
     return hashlib.sha256(os.fsencode(os.path.abspath(unixsocket))).hexdigest()[:12]
 
 
+def _lives(pid: str) -> bool:
+    # A killed process that nobody has waited for yet still has its folder in /proc.
+    try:
+        with open(f"/proc/{int(pid)}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, ValueError):
+        return False
+
+
 class Layout:
     """The folder of one instance."""
 
@@ -83,7 +92,7 @@ class Layout:
         except BlockingIOError:
             # A holder that lives is another instance. A dead one was killed, and its children are about to go.
             holder = os.pread(lock, 32, 0).decode(errors="replace").strip()
-            if (holder.isdigit() and os.path.exists(f"/proc/{holder}")) or time.monotonic() > deadline:
+            if _lives(holder) or time.monotonic() > deadline:
                 text = f"{self.folder} is in use by another shardkv (pid {holder or 'unknown'})"
                 raise LayoutError(f"{text}; stop it, or choose another --port") from None
         finally:

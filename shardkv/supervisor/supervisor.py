@@ -85,7 +85,6 @@ class Supervisor:
             self._start_acceptor(index)
         for index in range(self._instance.workers):
             self._assign_worker(index)
-        self._start_spare()
         while self._children or not self._stopping:
             self._step()
         self._instance.close(self._keep_data)
@@ -135,12 +134,12 @@ class Supervisor:
     def _start_acceptor(self, index: int) -> None:
         self._assign(self._start("acceptor", self._instance.listening(index)), index)
 
-    def _start_spare(self) -> Child:
-        return self._start("worker", [])
+    def _spare(self) -> Child:
+        spare = next((child for child in self._workers() if child.index == SPARE and child.open), None)
+        return spare or self._start("worker", [])
 
     def _assign_worker(self, index: int) -> None:
-        spare = next((child for child in self._workers() if child.index == SPARE and child.open), None)
-        self._assign(spare or self._start_spare(), index)
+        self._assign(self._spare(), index)
 
     def _assign(self, child: Child, index: int) -> None:
         instance = self._instance
@@ -230,6 +229,7 @@ class Supervisor:
             self._announced = True
             self._announce()
             self._on_ready()
+            self._spare()  # not before: it would only delay the others
 
     # -- deaths
 
@@ -256,7 +256,7 @@ class Supervisor:
             self._fail(text, EXIT_CHILDREN_DIE)
         elif child.index == SPARE:
             self._log.warning(f"{child.title} (pid {child.pid}) {child.describe_death()}: starting another")
-            self._start_spare()
+            self._spare()
         else:
             self._log.warning(f"{child.title} (pid {child.pid}) {child.describe_death()}: replacing it")
             self._count_restart(child.kind, child.index)
@@ -264,7 +264,7 @@ class Supervisor:
                 self._start_acceptor(child.index)
             else:
                 self._assign_worker(child.index)
-                self._start_spare()
+                self._spare()
 
     def _count_restart(self, kind: str, index: int) -> None:
         self._restarts[kind, index] += 1
