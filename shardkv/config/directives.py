@@ -125,7 +125,7 @@ DIRECTIVES = (
     Directive("enable-debug-command", ACTION, "no", readers=A, immutable=True),
     Directive("enable-protected-configs", ACTION, "no", readers=A, immutable=True),
     Directive("enable-module-command", ACTION, "no", readers=A, immutable=True),
-    Directive("shutdown-timeout", COUNT, "10", readers=S),
+    Directive("shutdown-timeout", COUNT, "10"),
     Directive("shutdown-on-sigint", SHUTDOWN_FLAGS, "default", readers=S),
     Directive("shutdown-on-sigterm", SHUTDOWN_FLAGS, "default", readers=S),
     Directive("crash-log-enabled", YES_NO, "yes"),

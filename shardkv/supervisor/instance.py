@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from shardkv.config import Settings
 from shardkv.layout import Layout, LayoutError, instance_name
-from shardkv.ring import RingPair
-from shardkv.stats import ControlPage
+from shardkv.ring import RingError, RingPair
+from shardkv.stats import ControlPage, ControlPageError
 from shardkv.supervisor import checks
 from shardkv.supervisor.checks import StartError
 from shardkv.supervisor.sockets import ListenError, listen_tcp, listen_unix
@@ -75,7 +75,7 @@ def prepare(settings: Settings, config_file: str) -> Instance:
         except BaseException:
             layout.abandon()
             raise
-    except (LayoutError, ListenError) as error:
+    except (LayoutError, ListenError, RingError, ControlPageError) as error:
         raise StartError(str(error)) from None
     except OSError as error:
         raise StartError(f"{error.strerror}: {error.filename}" if error.filename else str(error)) from None
