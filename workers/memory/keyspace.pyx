@@ -10,8 +10,9 @@ from workers.memory.arena cimport COMMIT_INTERNAL
 from workers.memory.entry cimport (
     BOX_THRESHOLD, EMBEDDED_MAX, LONG, STRING_BOXED, STRING_EMBEDDED, STRING_INT, STRING_RAW, Box, entry_format, entry_size, entry_view, entry_word,
 )
+from workers.memory.segments cimport TableGrave, TableRoot
 from workers.memory.table cimport (
-    TableGrave, TableRoot, table_dismantle, table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random, table_remove,
+    table_dismantle, table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random, table_remove,
     table_replace, table_scan, table_unlink,
 )
 

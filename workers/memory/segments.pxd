@@ -3,9 +3,8 @@
 A change of shape reads the slots' words into a buffer of this process, lays them out in a new segment, points the directory at it and frees the old one. Growing
 and merging read no entry: the words are sorted by tag, and the tag is all that a layout needs. Only splitting looks at the keys.
 """
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from workers.memory.arena cimport Arena
-from workers.memory.table cimport SegmentHeader, TableGrave, TableRoot
 
 cdef enum:
     TAG_BITS = 26
@@ -14,6 +13,26 @@ cdef enum:
     SLOTS_SPLIT = 1024          # a segment that would need more slots is split
     MERGED_MAX = 256            # half-segments with so few entries together become one
     ENTRIES_PER_WORD = 64       # at least, before the directory is doubled
+
+cdef struct TableRoot:
+    uint64_t directory      # offset of the directory's block; 0 = an empty table that has no memory yet
+    uint32_t depth
+    uint32_t deepest        # segments whose own depth is `depth`; at 0 the directory is halved
+    uint64_t count          # entries
+    uint64_t expiring       # entries with an expiry
+
+cdef struct TableGrave:
+    # The head of a directory: room for a dead table's root, so that unlinking a table needs no memory.
+    uint64_t next           # of the user's list of dead tables
+    TableRoot root
+
+cdef struct SegmentHeader:
+    uint32_t used
+    uint32_t expiring
+    uint32_t slots
+    uint16_t depth          # its own: it fills 2^(root.depth - depth) words of the directory
+    uint16_t spill
+    int64_t earliest        # lower bound of its entries' expiry, unix ms; meaningless when expiring == 0
 
 cdef inline uint64_t slot_word(uint64_t tag, bint expiring, uint64_t entry) noexcept nogil:
     return tag << 38 | <uint64_t>expiring << 37 | entry >> 3

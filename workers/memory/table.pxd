@@ -1,6 +1,6 @@
 """Table: an extendible hash table in the arena. It grows a segment at a time, never all at once.
 
-A table is a 32-byte TableRoot anywhere in reachable memory. Its directory is a block of a TableGrave, unused while the table is alive, and 2^depth words, indexed
+A table is a 32-byte TableRoot (the structs are in segments.pxd) anywhere in reachable memory. Its directory is a block of a TableGrave, unused while the table is alive, and 2^depth words, indexed
 by the hash's top `depth` bits; a word is   slots of the segment 24 bits | offset of the segment 40 bits   (high to low), so that a lookup reads no header.
 A segment is a SegmentHeader, then u64 slot[slots + spill]. A slot is 0 (empty) or   tag 26 bits | expiring 1 bit | entry offset >> 3, 37 bits   (high to low).
 The tag is hash bits 0..25; an entry's home slot is tag * slots >> 26. Slots in use are sorted by tag, each at its home or as close behind it as the order allows,
@@ -19,28 +19,8 @@ Invariants
  4. `earliest` is never later than the earliest expiry in the segment.
  5. No two half-segments that could be merged are left by a removal that leaves one of them empty; so the last entry's removal finds one segment, and frees it.
 """
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from workers.memory.arena cimport Arena
-
-cdef struct TableRoot:
-    uint64_t directory      # offset of the directory's block; 0 = an empty table that has no memory yet
-    uint32_t depth
-    uint32_t deepest        # segments whose own depth is `depth`; at 0 the directory is halved
-    uint64_t count          # entries
-    uint64_t expiring       # entries with an expiry
-
-cdef struct TableGrave:
-    # The head of a directory: room for a dead table's root, so that unlinking a table needs no memory.
-    uint64_t next           # of the user's list of dead tables
-    TableRoot root
-
-cdef struct SegmentHeader:
-    uint32_t used
-    uint32_t expiring
-    uint32_t slots
-    uint16_t depth          # its own: it fills 2^(root.depth - depth) words of the directory
-    uint16_t spill
-    int64_t earliest        # lower bound of its entries' expiry, unix ms; meaningless when expiring == 0
 
 cdef struct Place:
     # Where an entry was found, for replace and remove without another search. Dead after any other change to the table.

@@ -6,7 +6,7 @@ from shardkv.atomic cimport prefetch
 from shardkv.hashing cimport hash_key
 from workers.memory.entry cimport EntryView, entry_expiry, entry_has_key, entry_view
 from workers.memory.segments cimport (
-    DEPTH_MAX, TAG_BITS, directory_index, directory_words, home_of, segment_at, segment_slots, segments_make_room, segments_moved, segments_start, segments_tidy,
+    DEPTH_MAX, TAG_BITS, SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, home_of, segment_at, segment_slots, segments_make_room, segments_moved, segments_start, segments_tidy,
     slot_entry, slot_expiring, slot_tag, slot_word, tag_of, word_segment, word_slots,
 )
 
