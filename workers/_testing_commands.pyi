@@ -1,0 +1,10 @@
+from workers.memory.arena import Arena
+from workers.memory.keyspace import Keyspace
+from workers.registry import Handler
+
+class Executor:
+    arena: Arena
+    keyspace: Keyspace
+    handlers: dict[str, Handler]
+    def __init__(self, arena: Arena) -> None: ...
+    def run(self, name: str, *words: bytes, database: int = 0, now_ms: int = 1000, keep: bool = True) -> bytes: ...
