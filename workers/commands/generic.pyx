@@ -144,7 +144,6 @@ cdef int expire(Call call, str name, int64_t base, int64_t unit) except -1:
         return call._reply.integer(0)
     if expiry <= call.now_ms:
         keyspace.delete(call.db, &found, True)
-        keyspace.expired += 1
     else:
         keyspace.set_expiry(call.db, &found, expiry)
     return call._reply.integer(1)
