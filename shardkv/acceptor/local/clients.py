@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from shardkv.acceptor.local.replies import integer, shown, unknown_subcommand
@@ -74,18 +75,25 @@ def info(request: Request) -> None:
 
 
 @local("client|list")
-async def list_(request: Request) -> None:
+def list_(request: Request) -> Awaitable[None]:
+    """Describes its own connection at once, while the request still lies in the input, as Redis does."""
     option = request.args[2].lower() if len(request.args) > 2 else b""
     filters: Filters = {}
     if option == b"type" and len(request.args) == 4:
         filters["type"] = _type(request.args[3])
     elif option == b"id" and len(request.args) > 3:
         filters["ids"] = [integer(text, "ERR Invalid client ID") for text in request.args[3:]]
-    elif option or len(request.args) != 2:
+    elif len(request.args) != 2:
         raise CommandError(SYNTAX)
+    return _send_list(request, filters, describe(request.client, request.server))
+
+
+async def _send_list(request: Request, filters: Filters, own: str) -> None:
     found: dict[int, str] = {}
     for lines in await request.server.ask_acceptors("client-list", filters):
         found.update(lines)
+    if request.client.id in found:
+        found[request.client.id] = own
     wanted = filters.get("ids") or sorted(found)
     text = "".join(f"{found[number]}\n" for number in wanted if number in found)
     request.reply.verbatim("txt", text.encode("utf-8", "surrogateescape"))
