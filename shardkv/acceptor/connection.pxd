@@ -1,16 +1,18 @@
 """One client's connection: its input, the order of its replies, its output.
 
-A Client is a C struct, so that ten thousand idle ones cost little and the hot path touches no Python object; a Connection is what
-Python handlers see of it, made when the first of them asks.
+A Client is a C struct, so that ten thousand idle ones cost little and the hot path touches no Python object; a
+Connection is what Python handlers see of it, made when the first of them asks.
 
 Invariants
  1. input[start:length] is not yet consumed; `frame` describes the request that begins at input[start].
- 2. Requests are numbered from 0 as they are accepted (next_request), replies leave in that order (next_reply): the reply with number
-    next_reply goes to the output, one that comes earlier waits in its slot. next_reply <= next_request.
- 3. slots[n & (slots_capacity - 1)] is request n's, for n in [next_reply, next_reply + slots_capacity); requests without a slot are
-    simply awaited. `marked` counts the slots that are not SLOT_EMPTY.
- 4. A client with output or a reason to close is on the dirty list; one whose input may go on is on the queue. Both are walked by the reactor.
- 5. After its descriptor is closed (fd = -1) a Client stays until the end of the reactor's turn, and for as long as a Connection refers to it.
+ 2. Requests are numbered from 0 as they are accepted (next_request), replies leave in that order (next_reply): the
+    reply with number next_reply goes to the output, one that comes earlier waits in its slot. next_reply <= next_request.
+ 3. slots[n & (slots_capacity - 1)] is request n's, for n in [next_reply, next_reply + slots_capacity); requests without
+    a slot are simply awaited. `marked` counts the slots that are not SLOT_EMPTY.
+ 4. A client with output or a reason to close is on the dirty list; one whose input may go on is on the queue. The
+    reactor walks both.
+ 5. After its descriptor is closed (fd = -1) a Client stays until the end of the reactor's turn, and for as long as its
+    Connection is referred to.
 """
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -102,6 +104,7 @@ cdef struct Hub:
     Client *dirty
     Client *queue_first
     Client *queue_last
+    bint cold                 # the event loop has something to run
     uint64_t bulk_max         # proto-max-bulk-len
     uint64_t query_max        # client-query-buffer-limit
     uint64_t output_hard      # client-output-buffer-limit normal; 0: none

@@ -170,7 +170,10 @@ cdef int chain(Join *join, Payload *answer) noexcept nogil:
         answer.bytes = <char *>malloc(room)
         if answer.bytes != NULL:
             write_header(join, answer, total)
-            made = copy_in_order(join, cursors, answer) if join.kind == JOIN_ARRAY else copy_bodies(join, cursors, answer)
+            if join.kind == JOIN_ARRAY:
+                made = copy_in_order(join, cursors, answer)
+            else:
+                made = copy_bodies(join, cursors, answer)
     free(cursors)
     return made
 

@@ -2,7 +2,8 @@
 
 Invariants
  1. A chunk's bytes[sent:length] are unsent; a chunk without unsent bytes is not in the chain.
- 2. A chunk owns its bytes: memory right behind the struct, or a mapped segment, which is unlinked when its last byte is sent or dropped.
+ 2. A chunk owns its bytes: memory right behind the struct, or a mapped segment, which is unlinked when its last byte is
+    sent or dropped.
  3. `bytes` is the sum of unsent bytes, `memory` what the chain occupies (a segment counts with its length).
 """
 from cpython.object cimport PyObject
@@ -32,9 +33,10 @@ cdef struct Output:
     uint64_t memory
     uint32_t chunks
 
+# `bint` answers: False means that there was no memory.
 cdef void payload_free(Payload *payload) noexcept nogil
-cdef bint payload_copy(Payload *payload, const char *data, uint64_t length) noexcept nogil     # False: no memory
-cdef bint output_append(Output *output, const char *data, uint64_t length) noexcept nogil      # copies; False: no memory
-cdef bint output_take(Output *output, Payload *payload) noexcept nogil                         # the payload is the output's from now on
-cdef int64_t output_send(Output *output, int fd) noexcept nogil                                # bytes sent, or -errno
+cdef bint payload_copy(Payload *payload, const char *data, uint64_t length) noexcept nogil
+cdef bint output_append(Output *output, const char *data, uint64_t length) noexcept nogil  # copies
+cdef bint output_take(Output *output, Payload *payload) noexcept nogil                     # the payload is the output's
+cdef int64_t output_send(Output *output, int fd) noexcept nogil                            # bytes sent, or -errno
 cdef void output_free(Output *output) noexcept nogil

@@ -6,19 +6,8 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from shardkv.acceptor.net cimport MSG_DONTWAIT, MSG_NOSIGNAL, iovec, msghdr, send, sendmsg
 from shardkv.segment cimport Segment
-
-cdef extern from "<sys/socket.h>" nogil:
-    struct iovec:
-        void *iov_base
-        size_t iov_len
-    struct msghdr:
-        iovec *msg_iov
-        size_t msg_iovlen
-    int MSG_NOSIGNAL
-    int MSG_DONTWAIT
-    ssize_t send(int fd, const void *data, size_t length, int flags)
-    ssize_t sendmsg(int fd, const msghdr *message, int flags)
 
 cdef enum:
     VECTORS = 32

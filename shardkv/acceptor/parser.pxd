@@ -42,5 +42,7 @@ cdef struct Frame:
 
 cdef void frame_reset(Frame *frame) noexcept nogil      # ready for the next request; keeps the spans' memory
 cdef void frame_free(Frame *frame) noexcept nogil       # gives the spans' memory back
-cdef Parsed frame_parse(Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated) noexcept nogil
-cdef uint64_t frame_wanted(Frame *frame) noexcept nogil # bytes from `data` that the announced argument needs; 0: not known
+cdef Parsed frame_parse(
+    Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated
+) noexcept nogil
+cdef uint64_t frame_wanted(Frame *frame) noexcept nogil  # bytes from `data` that the announced argument needs, or 0

@@ -26,7 +26,9 @@ cdef uint64_t frame_wanted(Frame *frame) noexcept nogil:
     return frame.position + <uint64_t>frame.bulk + 2 if frame.bulk >= 0 else 0
 
 
-cdef Parsed frame_parse(Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated) noexcept nogil:
+cdef Parsed frame_parse(
+    Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated
+) noexcept nogil:
     cdef int64_t number
     cdef Parsed answer
     if frame.expected == 0:
@@ -48,7 +50,9 @@ cdef Parsed frame_parse(Frame *frame, char *data, uint64_t length, uint64_t bulk
     return parse_arguments(frame, data, length, bulk_max, authenticated)
 
 
-cdef Parsed parse_arguments(Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated) noexcept nogil:
+cdef Parsed parse_arguments(
+    Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated
+) noexcept nogil:
     cdef int64_t number
     cdef Parsed answer
     while frame.argc < frame.expected:

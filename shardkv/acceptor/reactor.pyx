@@ -3,12 +3,11 @@ import logging
 import os
 import resource
 
-from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memmove, memset, strlen
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memmove, strlen
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
@@ -21,26 +20,54 @@ from shardkv.acceptor.connection cimport (
     PAUSE_NONE,
     PAUSE_WRITES,
     PENDING_MAX,
-    SLOT_EMPTY,
-    SLOT_JOIN,
     WAIT_LOCAL,
     WAIT_NOTHING,
     WAIT_PAUSE,
     WAIT_PENDING,
-    Slot,
+    Connection,
     client_doom,
     client_enqueue,
     client_memory,
     client_new,
     client_release,
-    client_slot,
     client_touch_output,
     client_view,
-    deliver,
-    deliver_payload,
 )
-from shardkv.acceptor.join cimport Join, join_add, join_finish, join_free
-from shardkv.acceptor.output cimport output_send, payload_copy, payload_free
+from shardkv.acceptor.net cimport (
+    AF_UNIX,
+    EPOLL_CLOEXEC,
+    EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
+    EPOLLERR,
+    EPOLLET,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    EPOLLRDHUP,
+    IPPROTO_TCP,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    SO_KEEPALIVE,
+    SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
+    SOL_SOCKET,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
+    TCP_NODELAY,
+    accept4,
+    epoll_create1,
+    epoll_ctl,
+    epoll_event,
+    epoll_wait,
+    recv,
+    send,
+    setsockopt,
+    sockaddr,
+    sockaddr_storage,
+    socklen_t,
+)
+from shardkv.acceptor.output cimport output_send
 from shardkv.acceptor.parser cimport (
     PARSED_ERROR,
     PARSED_MORE,
@@ -53,17 +80,8 @@ from shardkv.acceptor.parser cimport (
 )
 from shardkv.acceptor.specs cimport CommandTable
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, ticks
-from shardkv.ring cimport (
-    REPLY_BYTES,
-    REPLY_SEGMENT,
-    RingPair,
-    ring_advance,
-    ring_consume,
-    ring_peek,
-    ring_produce,
-    ring_release,
-)
-from shardkv.segment cimport Segment
+from shardkv.ring cimport RingPair
+from shardkv.segment cimport SegmentStore
 from shardkv.stats cimport (
     BLOCKED_CLIENTS,
     CLIENT_MEMORY,
@@ -81,34 +99,6 @@ from shardkv.stats cimport (
 )
 
 from shardkv.acceptor.router import error_reply
-from shardkv.segment import SegmentError
-
-cdef extern from "<sys/epoll.h>" nogil:
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    struct epoll_event:
-        uint32_t events
-        epoll_data_t data
-    int EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CLOEXEC
-    uint32_t EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR, EPOLLET
-    int epoll_create1(int flags)
-    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
-    int epoll_wait(int epoll, epoll_event *events, int count, int timeout_ms)
-
-cdef extern from "<sys/socket.h>" nogil:
-    struct sockaddr:
-        unsigned short sa_family
-    struct sockaddr_storage:
-        unsigned short ss_family
-    ctypedef unsigned int socklen_t
-    int SOCK_NONBLOCK, SOCK_CLOEXEC, AF_UNIX, SOL_SOCKET, SO_KEEPALIVE, MSG_DONTWAIT, MSG_NOSIGNAL
-    int accept4(int fd, sockaddr *address, socklen_t *length, int flags)
-    int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
-    ssize_t recv(int fd, void *data, size_t length, int flags)
-    ssize_t send(int fd, const void *data, size_t length, int flags)
-
-cdef extern from "<netinet/tcp.h>" nogil:
-    int TCP_NODELAY, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, IPPROTO_TCP "6"
 
 cdef enum:
     WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
@@ -117,7 +107,6 @@ cdef enum:
     SPANS_KEEP = 1024
     IDLE_MS = 2000            # a connection idle this long gives its buffers back
     RESUME_BELOW = 768        # requests on their way, for a client stopped at PENDING_MAX to go on
-    REPLY_ROOM = 32768        # free bytes of a reply ring below which its worker may wait for room
 
 log = logging.getLogger("shardkv")
 
@@ -125,31 +114,24 @@ cdef const char *TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
 
 
 cdef class Reactor:
-    def __init__(self, loop: object, server: object, table: CommandTable, assignment: dict, page: ControlPage, calls: object) -> None:
+    def __init__(
+        self, loop: object, server: object, table: CommandTable, assignment: dict, page: ControlPage, calls: object
+    ) -> None:
         """Opens the rings of acceptor `assignment["index"]` and takes its listening sockets."""
-        cdef uint32_t worker
-        self.loop, self.server, self.page = loop, server, page
+        cdef SegmentStore segments = SegmentStore(assignment["folder"])
+        self.loop, self.page = loop, page
         self.index = assignment["index"]
-        self.epoch = assignment["epoch"] & 0xFFFF
         self.block = page.acceptor(self.index)
         self.turn_ticks = page.header.ticks_per_ms * TURN_US // 1000
-        self.segments = SegmentStore(assignment["folder"])
-        self.workers = assignment["workers"]
-        self.pairs = [RingPair.open(f"{assignment['folder']}/ring-{self.index}-{w}") for w in range(self.workers)]
-        self.replies = <Ring **>calloc(self.workers, sizeof(Ring *))
-        if self.replies == NULL:
-            raise MemoryError
-        for worker in range(self.workers):
-            ring_produce(&(<RingPair>self.pairs[worker]).request)
-            ring_consume(&(<RingPair>self.pairs[worker]).reply)
-            self.replies[worker] = &(<RingPair>self.pairs[worker]).reply
+        self.places = Places(assignment["epoch"])
+        pairs = [RingPair.open(f"{assignment['folder']}/ring-{self.index}-{w}") for w in range(assignment["workers"])]
         self.router = Router(
-            table, page, self.index, self.pairs, assignment["worker_wake"], assignment["folder"], self.epoch, calls
+            table, page, self.index, pairs, assignment["worker_wake"], segments, self.places.epoch, calls
         )
-        self.router.hub = &self.hub
+        self.replies = Replies(pairs, self.places, self.router, segments, server)
+        self.router.hub = self.replies.hub = &self.hub
         self.hub.counters = self.block.counters
         self.hub.counters[<int>CONNECTED_CLIENTS] = self.hub.counters[<int>BLOCKED_CLIENTS] = 0
-        self.places, self.free_places = 1, []
         self._tell_time()
         self._start(assignment["acceptor_wake"][self.index], assignment["listen"])
 
@@ -171,9 +153,6 @@ cdef class Reactor:
             raise OSError(errno, os.strerror(errno))
 
     def __dealloc__(self):
-        free(self.replies)
-        free(self.clients)
-        free(self.generations)
         if self.epoll > 0:
             close(self.epoll)
 
@@ -185,31 +164,36 @@ cdef class Reactor:
 
     def turn(self) -> None:
         """Serves until there is nothing to do, for about a millisecond."""
-        cdef uint64_t deadline = ticks() + self.turn_ticks
+        atomic_store_relaxed(&self.block.sleeping, 0)
+        self.scheduled = self.hub.cold = False
+        self.turning = True
+        try:
+            if not self._serve(ticks() + self.turn_ticks):
+                self._schedule()
+        finally:
+            self.turning = False
+
+    cdef bint _serve(self, uint64_t deadline) except -1:
+        """Goes round until it may sleep (True), or something else has to run (False)."""
         cdef int timeout = 0
         cdef int events
-        atomic_store_relaxed(&self.block.sleeping, 0)
-        self.scheduled = self.cold = False
-        self.turning = True
         while True:
             events = self._poll(timeout)
             self._run_queue()
             self.router.publish()
-            if self._drain() and self.hub.queue_first != NULL:
+            if self.replies.drain():
+                self._unstall()
                 self._run_queue()
                 self.router.publish()
             self._flush()
-            self._bury()
+            self.places.bury()
             timeout = 0
             if self.hub.queue_first == NULL and self._may_sleep():
-                if events == 0 or self.cold:
-                    break
+                if events == 0 or self.hub.cold:
+                    return True
                 timeout = 1
-            if self.cold or ticks() > deadline:
-                if timeout == 0:
-                    self._schedule()
-                break
-        self.turning = False
+            if self.hub.cold or ticks() > deadline:
+                return timeout != 0
 
     cdef int _poll(self, int timeout_ms) except -1:
         """Takes what the sockets have to say; answers how many did."""
@@ -239,13 +223,11 @@ cdef class Reactor:
         return max(count, 0)
 
     cdef bint _may_sleep(self) noexcept nogil:
-        cdef uint32_t worker
         atomic_store_relaxed(&self.block.sleeping, 1)
         atomic_fence()
-        for worker in range(self.workers):
-            if ring_peek(self.replies[worker]) != NULL or self.replies[worker].corrupt:
-                atomic_store_relaxed(&self.block.sleeping, 0)
-                return False
+        if self.replies.waiting():
+            atomic_store_relaxed(&self.block.sleeping, 0)
+            return False
         return True
 
     cdef void _schedule(self):
@@ -268,8 +250,8 @@ cdef class Reactor:
     cdef void _accept(self, int listener):
         cdef sockaddr_storage address
         cdef socklen_t length
-        cdef int fd, number
-        for number in range(ACCEPTS):
+        cdef int fd
+        for _ in range(ACCEPTS):
             length = sizeof(address)
             fd = accept4(listener, <sockaddr *>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
@@ -283,7 +265,7 @@ cdef class Reactor:
                 continue
             self._open(fd, &address, address.ss_family == AF_UNIX)
 
-    def _connected(self) -> int:
+    cdef uint64_t _connected(self) noexcept:
         cdef uint64_t total = 0, acceptor
         for acceptor in range(self.page.header.acceptors):
             total += atomic_load_relaxed(&self.page.acceptor(<int>acceptor).counters[<int>CONNECTED_CLIENTS])
@@ -292,7 +274,7 @@ cdef class Reactor:
     cdef void _open(self, int fd, const void *peer, bint is_unix):
         cdef Client *client = client_new(&self.hub, fd)
         cdef epoll_event event
-        if client == NULL or not self._take_place(<uintptr_t>client):
+        if client == NULL or not self.places.add(client):
             free(client)
             close(fd)
             return
@@ -308,41 +290,7 @@ cdef class Reactor:
         if epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
             self._close(client)
 
-    def _take_place(self, uintptr_t address) -> bool:
-        cdef Client *client = <Client *>address
-        cdef uint32_t place
-        if not self.free_places and not self._grow_table():
-            return False
-        place = self.free_places.pop()
-        self.clients[place] = client
-        client.place = place
-        client.token = self.epoch << 48 | <uint64_t>self.generations[place] << 24 | place
-        return True
-
-    def _grow_table(self) -> bool:
-        cdef uint32_t places = min(<uint32_t>PLACES_MAX, max(<uint32_t>64, self.places * 2))
-        cdef Client **clients
-        cdef uint32_t *generations
-        cdef uint32_t place
-        if places == self.places:
-            return False
-        clients = <Client **>realloc(self.clients, places * sizeof(Client *))
-        if clients == NULL:
-            return False
-        self.clients = clients
-        generations = <uint32_t *>realloc(self.generations, places * sizeof(uint32_t))
-        if generations == NULL:
-            return False
-        self.generations = generations
-        clients[0] = NULL
-        for place in range(self.places, places):
-            clients[place] = NULL
-            generations[place] = 0
-        self.free_places = list(range(places - 1, self.places - 1, -1))
-        self.places = places
-        return True
-
-    def _set_options(self, int fd):
+    cdef void _set_options(self, int fd) noexcept nogil:
         cdef int on = 1, probes = 3
         cdef int interval = max(self.keepalive_s // 3, 1)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
@@ -363,29 +311,7 @@ cdef class Reactor:
         client_release(client)
         if client.view != NULL:
             Py_DECREF(<object>client.view)
-        self.clients[client.place] = NULL
-        self.generations[client.place] = (self.generations[client.place] + 1) & 0xFFFFFF
-        self.free_places.append(client.place)
-        client.next_dirty = self.graveyard
-        client.dirty = True  # the graveyard has its link
-        self.graveyard = client
-
-    cdef void _bury(self) noexcept nogil:
-        cdef Client *client = self.graveyard
-        cdef Client *kept = NULL
-        cdef Client *following
-        while client != NULL:
-            following = client.next_dirty
-            if client.queued:
-                client.next_dirty = kept
-                kept = client
-            elif client.view == NULL:
-                free(client)
-            else:
-                client.dirty = False
-                client.buried = True
-            client = following
-        self.graveyard = kept
+        self.places.remove(client)
 
     # -- requests
 
@@ -404,10 +330,10 @@ cdef class Reactor:
                 break
 
     cdef void _advance(self, Client *client):
-        if client.fd < 0 or client.doomed or client.closing or client.waiting == WAIT_LOCAL or client.waiting == WAIT_PAUSE:
+        if client.fd < 0 or client.doomed or client.closing or client.waiting in (WAIT_LOCAL, WAIT_PAUSE):
             return
         if client.waiting == WAIT_PENDING and client.next_request - client.next_reply > RESUME_BELOW:
-            self._stall(<uintptr_t>client)
+            self._stall(client)
             return
         client.waiting = WAIT_NOTHING
         if (client.ready or client.start < client.length) and not self._consume(client):
@@ -415,11 +341,20 @@ cdef class Reactor:
         if client.readable:
             self._read(client)
 
-    def _stall(self, uintptr_t address) -> None:
-        cdef Client *client = <Client *>address
+    cdef void _stall(self, Client *client) noexcept nogil:
         client.queued = True
         client.next_queued = self.stalled
         self.stalled = client
+
+    cdef void _unstall(self) noexcept nogil:
+        cdef Client *client = self.stalled
+        cdef Client *following
+        self.stalled = NULL
+        while client != NULL:
+            following = client.next_queued
+            client.queued = False
+            client_enqueue(&self.hub, client)
+            client = following
 
     cdef bint _consume(self, Client *client):
         """Routes the requests in the input; False: the client has to wait, or takes no more."""
@@ -439,11 +374,11 @@ cdef class Reactor:
             if client.ready:
                 if client.next_request - client.next_reply >= PENDING_MAX:
                     client.waiting = WAIT_PENDING
-                    self._stall(<uintptr_t>client)
+                    self._stall(client)
                     return False
                 if not self.router.route(client):
                     if client.waiting != WAIT_PAUSE:
-                        self._stall(<uintptr_t>client)
+                        self._stall(client)
                     return False
                 known = client.authenticated or not self.hub.require_auth
             client.ready = False
@@ -452,7 +387,7 @@ cdef class Reactor:
                 frame_free(&client.frame)
             frame_reset(&client.frame)
             if client.waiting == WAIT_LOCAL:
-                self.cold = True
+                self.hub.cold = True
                 return False
         if client.start == client.length:
             client.start = client.length = 0
@@ -513,7 +448,10 @@ cdef class Reactor:
             client.start = 0
             client.length = held
         if wanted > capacity:
-            capacity = max(<uint64_t>INPUT_BYTES, min(wanted, max(<uint64_t>BULK_STEP, 2 * held)), 2 * held if wanted == held + 1 else 0)
+            capacity = 2 * held
+            if wanted > held + 1:  # an argument's length is announced: all it needs, or a step towards it
+                capacity = min(wanted, max(<uint64_t>BULK_STEP, capacity))
+            capacity = max(<uint64_t>INPUT_BYTES, capacity)
         elif held == 0 and client.peak == capacity and capacity < INPUT_STREAM:
             capacity = INPUT_STREAM
         if capacity <= client.capacity:
@@ -530,141 +468,6 @@ cdef class Reactor:
         client.readable = False
         client.closing = True
         client_touch_output(&self.hub, client)
-
-    # -- replies
-
-    cdef int _drain(self):
-        """Takes the replies that are there; answers how many."""
-        cdef Ring *ring
-        cdef ReplyRecord *record
-        cdef uint32_t worker
-        cdef uint64_t begun, one = 1
-        cdef int taken, total = 0
-        for worker in range(self.workers):
-            ring = self.replies[worker]
-            begun = ring.next
-            taken = 0
-            while taken < REPLIES:
-                record = <ReplyRecord *>ring_peek(ring)
-                if record == NULL:
-                    break
-                self._reply(record)
-                ring_advance(ring, record.size)
-                taken += 1
-            if ring.corrupt:
-                self._ring_broke(worker)
-            if ring.next != begun:
-                ring_release(ring)
-                if ring.seen - begun + REPLY_ROOM > ring.capacity:
-                    self.router.touched[worker] = 1  # it may wait for room: publishing wakes it
-                total += taken
-        if total and self.stalled != NULL:
-            self._unstall()
-        return total
-
-    def _unstall(self) -> None:
-        cdef Client *client = self.stalled
-        cdef Client *following
-        self.stalled = NULL
-        while client != NULL:
-            following = client.next_queued
-            client.queued = False
-            client_enqueue(&self.hub, client)
-            client = following
-
-    cdef void _reply(self, ReplyRecord *record):
-        cdef uint64_t place = record.token & PLACES_MAX
-        cdef Client *client
-        cdef Payload payload
-        if record.size < sizeof(ReplyRecord) or record.token >> 48 != self.epoch:
-            self._drop_segment(record)
-        elif record.kind == REPLY_BYTES and record.length > record.size - sizeof(ReplyRecord):
-            log.error("a worker's reply does not fit in its record")
-        elif place == 0:
-            self._answer(record)
-        else:
-            client = self.clients[place] if place < self.places else NULL
-            if (
-                client == NULL or client.token != record.token
-                or record.sequence - client.next_reply >= client.next_request - client.next_reply
-            ):
-                self._drop_segment(record)
-            elif record.kind == REPLY_SEGMENT:
-                self._reply_segment(client, record)
-            elif client.marked == 0 or client_slot(client, record.sequence) == NULL:
-                deliver(&self.hub, client, record.sequence, <char *>(record + 1), record.length)
-            elif payload_copy(&payload, <char *>(record + 1), record.length):
-                self._deliver_part(client, record, &payload)
-            else:
-                client_doom(&self.hub, client)
-
-    cdef void _reply_segment(self, Client *client, ReplyRecord *record):
-        cdef Segment segment
-        cdef Payload payload
-        try:
-            segment = self.segments.open((<uint64_t *>(record + 1))[0], record.length)
-        except SegmentError as error:
-            log.error("a reply is lost: %s", error)
-            client_doom(&self.hub, client)
-            return
-        Py_INCREF(segment)
-        payload.bytes = segment.address
-        payload.length = record.length
-        payload.segment = <PyObject *>segment
-        self._deliver_part(client, record, &payload)
-
-    cdef void _deliver_part(self, Client *client, ReplyRecord *record, Payload *payload) noexcept nogil:
-        cdef Slot *slot = client_slot(client, record.sequence)
-        cdef Join *join
-        cdef bint joined
-        if slot == NULL or slot.state != SLOT_JOIN:
-            deliver_payload(&self.hub, client, record.sequence, payload)
-            return
-        join = slot.join
-        if not join_add(join, record.part, payload):
-            return
-        joined = join_finish(join, payload)
-        join_free(join)
-        slot.state = SLOT_EMPTY
-        slot.join = NULL
-        client.marked -= 1
-        if joined:
-            deliver_payload(&self.hub, client, record.sequence, payload)
-        else:
-            client_doom(&self.hub, client)
-
-    cdef void _answer(self, ReplyRecord *record):
-        cdef Segment segment
-        if record.kind == REPLY_SEGMENT:
-            try:
-                segment = self.segments.open((<uint64_t *>(record + 1))[0], record.length)
-            except SegmentError as error:
-                log.error("an answer is lost: %s", error)
-                return
-            reply = segment.address[:record.length]
-            segment.unlink()
-        else:
-            reply = (<char *>(record + 1))[:record.length]
-        self.cold = True
-        self.server.answered(record.sequence, record.part, reply)
-
-    cdef void _drop_segment(self, ReplyRecord *record):
-        if record.kind == REPLY_SEGMENT and record.size >= sizeof(ReplyRecord) + 8:
-            try:
-                self.segments.open((<uint64_t *>(record + 1))[0], 1).unlink()
-            except SegmentError:
-                pass  # gone already
-
-    cdef void _ring_broke(self, uint32_t worker):
-        # Replies in it cannot be told apart any more: whoever waits for one is closed, the others go on.
-        cdef Ring *ring = self.replies[worker]
-        cdef uint32_t place
-        log.critical("the reply ring of worker %d holds a record that does not fit; closing the clients that wait", worker)
-        ring.corrupt = False
-        ring.next = ring.seen
-        for place in range(1, self.places):
-            if self.clients[place] != NULL and self.clients[place].next_request != self.clients[place].next_reply:
-                client_doom(&self.hub, self.clients[place])
 
     cdef void _flush(self):
         """Sends what waits, closes what is done."""
@@ -687,7 +490,7 @@ cdef class Reactor:
             client = following
 
     cdef bint _over_limit(self, Client *client) noexcept nogil:
-        cdef uint64_t held = client.output.memory
+        cdef uint64_t held = client.output.bytes
         if self.hub.output_soft == 0 or held <= self.hub.output_soft:
             client.soft_since_ms = 0
         elif client.soft_since_ms == 0:
@@ -715,7 +518,8 @@ cdef class Reactor:
     def connections(self) -> list:
         """All connections, oldest place first."""
         cdef uint32_t place
-        return [client_view(&self.hub, self.clients[place]) for place in range(1, self.places) if self.clients[place] != NULL]
+        clients = self.places.clients
+        return [client_view(&self.hub, clients[place]) for place in range(1, self.places.count) if clients[place] != NULL]
 
     def complete(self, Connection connection, uint64_t sequence, int mode, bytes reply) -> None:
         """The reply of a request whose handler ran asynchronously."""
@@ -740,11 +544,11 @@ cdef class Reactor:
         """Lets waiting requests go on."""
         cdef uint32_t place
         self.hub.paused = PAUSE_NONE
-        for place in range(1, self.places):
-            if self.clients[place] != NULL and self.clients[place].waiting == WAIT_PAUSE:
-                self.clients[place].waiting = WAIT_NOTHING
+        for place in range(1, self.places.count):
+            if self.places.clients[place] != NULL and self.places.clients[place].waiting == WAIT_PAUSE:
+                self.places.clients[place].waiting = WAIT_NOTHING
                 self.hub.counters[<int>BLOCKED_CLIENTS] -= 1
-                client_enqueue(&self.hub, self.clients[place])
+                client_enqueue(&self.hub, self.places.clients[place])
         self.kick()
 
     def stop_accepting(self) -> None:
@@ -752,11 +556,11 @@ cdef class Reactor:
         cdef uint32_t place
         for listener in self.listeners:
             epoll_ctl(self.epoll, EPOLL_CTL_DEL, listener, NULL)
-        for place in range(1, self.places):
-            if self.clients[place] != NULL:
-                self.clients[place].closing = True
-                self.clients[place].doomed = self.clients[place].waiting == WAIT_LOCAL
-                client_touch_output(&self.hub, self.clients[place])
+        for place in range(1, self.places.count):
+            if self.places.clients[place] != NULL:
+                self.places.clients[place].closing = True
+                self.places.clients[place].doomed = self.places.clients[place].waiting == WAIT_LOCAL
+                client_touch_output(&self.hub, self.places.clients[place])
         self.kick()
 
     def idle(self) -> bool:
@@ -769,11 +573,11 @@ cdef class Reactor:
         cdef Client *client
         cdef uint32_t place
         self._tell_time()
-        for place in range(1, self.places):
-            client = self.clients[place]
+        for place in range(1, self.places.count):
+            client = self.places.clients[place]
             if client == NULL:
                 continue
-            self._tend_client(<uintptr_t>client)
+            self._tend_client(client)
             memory += client_memory(client)
             largest_input = max(largest_input, client.capacity)
             largest_output = max(largest_output, client.output.memory)
@@ -786,8 +590,7 @@ cdef class Reactor:
         if self.hub.dirty != NULL:
             self.kick()
 
-    def _tend_client(self, uintptr_t address) -> None:
-        cdef Client *client = <Client *>address
+    cdef void _tend_client(self, Client *client) noexcept nogil:
         cdef int64_t idle_ms = self.hub.now_ms - client.active_ms
         cdef uint64_t capacity
         cdef char *data

@@ -1,14 +1,15 @@
-"""From a parsed request to its worker's ring: looks the command up, checks it in Redis's order, finds its shard, appends the record.
+"""From a parsed request to its worker's ring: looks the command up, checks it in Redis's order, finds its shard,
+appends the record.
 
-Checks, first failure answers: unknown command or subcommand, arity, authentication, memory limit (commands that split; a worker checks its
-own), CLIENT PAUSE.
+Checks, first failure answers: unknown command or subcommand, arity, authentication, memory limit (commands that split;
+a worker checks its own), CLIENT PAUSE.
 
 Invariants
- 1. All records of one request are appended, or none: `route` answers False, and the client waits with its request (client.waiting tells
-    for what).
+ 1. All records of one request are appended, or none: `route` answers False, and the client waits with its request
+    (client.waiting tells for what).
  2. A request that was accepted has a number of its client's, and gets exactly one reply under it.
  3. Appended records are published by `publish`, once for a whole batch.
- 4. The token of place 0 is the acceptor's own: requests that no client made; their `sequence` is the number of the question.
+ 4. The token of place 0 is the acceptor's own: requests that no client made; their `sequence` is the question's number.
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 

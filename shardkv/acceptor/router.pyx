@@ -48,6 +48,7 @@ from shardkv.ring cimport (
     RING_INLINE_MAX,
     RingPair,
     ring_append,
+    ring_produce,
     ring_publish,
     ring_reserve,
 )
@@ -108,13 +109,32 @@ cdef void copy_part(
         out += frame.spans[index].length
 
 
+cdef bytes argument(Client *client, uint32_t index, uint64_t longest):
+    cdef Span *span = &client.frame.spans[index]
+    cdef const char *data = client.input + client.start + span.offset
+    return data[:min(span.length, longest)]
+
+
+cdef list arguments(Client *client):
+    cdef uint32_t index
+    return [argument(client, index, UINT64_MAX) for index in range(client.frame.argc)]
+
+
+cdef inline uint32_t shard_of_key(const char *key, uint64_t length, uint64_t whole, uint32_t workers) noexcept:
+    # `whole` is the hash of the whole key.
+    return shard_of(hash_for_routing(key, length, whole), workers)
+
+
 cdef class Router:
-    def __init__(self, table: CommandTable, page: ControlPage, int index, pairs: list, wake_fds: list, str folder, uint64_t epoch, calls: object) -> None:
+    def __init__(
+        self, table: CommandTable, page: ControlPage, int index, pairs: list, wake_fds: list, SegmentStore segments,
+        uint64_t epoch, calls: object,
+    ) -> None:
         """Takes the producer's side of the request rings of acceptor `index`, one for each worker."""
         cdef uint32_t worker
         self.table, self.page, self.pairs, self.wake_fds, self.calls = table, page, pairs, wake_fds, calls
         self.stats = page.acceptor_commands(index)
-        self.segments = SegmentStore(folder)
+        self.segments = segments
         self.workers = len(pairs)
         self.internal_token = epoch << 48
         self.requests = <Ring **>calloc(self.workers, sizeof(Ring *))
@@ -124,6 +144,7 @@ cdef class Router:
             raise MemoryError
         for worker in range(self.workers):
             self.requests[worker] = &(<RingPair>pairs[worker]).request
+            ring_produce(self.requests[worker])
 
     def __dealloc__(self):
         free(self.requests)
@@ -181,13 +202,8 @@ cdef class Router:
         return NULL
 
     cdef str _unknown(self, Client *client, Spec *container):
-        cdef const char *data = client.input + client.start
-        cdef Span *spans = client.frame.spans
-        cdef uint32_t index
-        words = [
-            data[spans[index].offset:spans[index].offset + min(spans[index].length, <uint64_t>SHOWN_MAX)].decode("latin-1")
-            for index in range(min(client.frame.argc, <uint32_t>SHOWN_MAX))
-        ]
+        cdef uint32_t index, shown_words = min(client.frame.argc, <uint32_t>SHOWN_MAX)
+        words = [argument(client, index, SHOWN_MAX).decode("latin-1") for index in range(shown_words)]
         if container != NULL:
             return f"ERR unknown subcommand '{words[1]}'. Try {words[0].upper()} HELP."
         shown = ""
@@ -217,14 +233,10 @@ cdef class Router:
 
     cdef bint _run_local(self, Client *client, Spec *spec):
         cdef uint64_t started = ticks()
-        cdef const char *data = client.input + client.start
-        cdef Span *spans = client.frame.spans
         cdef uint8_t mode = client.reply_mode
         cdef uint64_t sequence
-        cdef uint32_t index
         if spec.flags & SPEC_PING and mode == REPLY_ON:
             return self._ping(client, spec, started)
-        args = [data[spans[index].offset:spans[index].offset + spans[index].length] for index in range(client.frame.argc)]
         sequence = client.next_request
         client.next_request += 1
         self.hub.counters[<int>COMMANDS_PROCESSED] += 1
@@ -232,7 +244,7 @@ cdef class Router:
             client.reply_mode = REPLY_ON
         view = client_view(self.hub, client)
         client.waiting = WAIT_LOCAL
-        reply = self.calls.call(spec.id, view, args, sequence, mode)
+        reply = self.calls.call(spec.id, view, arguments(client), sequence, mode)
         if reply is not None:
             self.finish_local(client, sequence, mode, reply)
             count_call(&self.stats[spec.id], ticks() - started, reply.startswith(b"-"))
@@ -249,12 +261,10 @@ cdef class Router:
         deliver(self.hub, client, sequence, data, len(reply))
 
     cdef bint _ping(self, Client *client, Spec *spec, uint64_t started):
-        cdef Span *spans = client.frame.spans
         if client.frame.argc == 1:
             deliver(self.hub, client, self._accept(client), b"+PONG\r\n", 7)
         elif client.frame.argc == 2:
-            data = client.input + client.start
-            message = data[spans[1].offset:spans[1].offset + spans[1].length]
+            message = argument(client, 1, UINT64_MAX)
             self.refuse(client, b"$%d\r\n%b\r\n" % (len(message), message))
         else:
             self.refuse(client, error_reply(wrong_arity("ping")))
@@ -269,7 +279,7 @@ cdef class Router:
         cdef int64_t last = spec.last if spec.last >= 0 else <int64_t>frame.argc + spec.last
         cdef int64_t index
         cdef Span *span
-        cdef uint64_t first_hash, hash
+        cdef uint64_t first_hash, whole
         cdef uint32_t shard = 0
         if spec.flags & SPEC_SLOW_KEYS:
             return self._route_slow(client, spec)
@@ -278,37 +288,35 @@ cdef class Router:
         span = &frame.spans[spec.first]
         first_hash = hash_key(data + span.offset, span.length)
         if self.workers > 1:
-            shard = shard_of(hash_for_routing(data + span.offset, span.length, first_hash), self.workers)
+            shard = shard_of_key(data + span.offset, span.length, first_hash, self.workers)
             index = spec.first + spec.step
             while index <= last and index < <int64_t>frame.argc:
                 span = &frame.spans[index]
-                hash = hash_for_routing(data + span.offset, span.length, hash_key(data + span.offset, span.length))
-                if shard_of(hash, self.workers) != shard:
+                whole = hash_key(data + span.offset, span.length)
+                if shard_of_key(data + span.offset, span.length, whole, self.workers) != shard:
                     self._reject(client, spec, CROSS_SHARD)
                     return True
                 index += spec.step
         return self._send_whole(client, spec, shard, first_hash)
 
     cdef bint _route_slow(self, Client *client, Spec *spec):
-        cdef const char *data = client.input + client.start
-        cdef Span *spans = client.frame.spans
         cdef uint64_t whole, first_hash = 0
-        cdef uint32_t number
-        args = [data[spans[number].offset:spans[number].offset + spans[number].length] for number in range(client.frame.argc)]
+        cdef bytes key
+        args = arguments(client)
         shards = set()
         for position in find_keys(self.table.commands[spec.id], args):
-            number = position
-            whole = hash_key(data + spans[number].offset, spans[number].length)
+            key = args[position]
+            whole = hash_key(key, len(key))
             if not shards:
                 first_hash = whole
-            shards.add(shard_of(hash_for_routing(data + spans[number].offset, spans[number].length, whole), self.workers))
+            shards.add(shard_of_key(key, len(key), whole, self.workers))
         if len(shards) > 1:
             self._reject(client, spec, CROSS_SHARD)
             return True
         return self._send_whole(client, spec, shards.pop() if shards else 0, first_hash)
 
     cdef bint _route_cursor(self, Client *client, Spec *spec):
-        # A worker answers cursors with its index in the high bits. What is no number of 64 bits is worker 0's to refuse.
+        # A worker answers cursors with its index in the high bits. What is no 64-bit number is worker 0's to refuse.
         cdef const char *text = client.input + client.start + client.frame.spans[1].offset
         cdef uint64_t length = client.frame.spans[1].length
         cdef uint64_t cursor = 0, digit, index
@@ -396,7 +404,7 @@ cdef class Router:
             whole = hash_key(data + span.offset, span.length)
             shard = 0
             if self.workers > 1:
-                shard = shard_of(hash_for_routing(data + span.offset, span.length, whole), self.workers)
+                shard = shard_of_key(data + span.offset, span.length, whole, self.workers)
             self.owners[key] = <uint16_t>shard
             part = &self.parts[shard]
             if part.argc == 0:
@@ -413,15 +421,12 @@ cdef class Router:
         cdef Slot *slot
         cdef uint64_t sequence
         cdef uint32_t worker
-        cdef list segments = None
+        cdef list segments
         if not self._room(client):
             return False
-        for worker in range(self.workers):
-            if self.parts[worker].argc and record_size(&self.parts[worker]) == 0:
-                segments = self._make_segments(client, spec)
-                if segments is None:
-                    return True
-                break
+        segments = self._make_segments(client, spec)
+        if segments is None:
+            return True
         sequence = self._accept(client)
         if client_slot(client, sequence) == NULL:  # not muted
             join = join_new(spec.join, self.workers, count, keys if spec.join == JOIN_ARRAY else 0)
@@ -436,7 +441,7 @@ cdef class Router:
                 join.preferred = self._weighted_worker()
         for worker in range(self.workers):
             if self.parts[worker].argc:
-                self._append(client, spec, sequence, worker, keys != 0, segments[worker] if segments is not None else None)
+                self._append(client, spec, sequence, worker, keys != 0, segments[worker])
                 self.parts[worker].argc = 0
         return True
 
@@ -476,7 +481,9 @@ cdef class Router:
 
     # -- records
 
-    cdef void _append(self, Client *client, Spec *spec, uint64_t sequence, uint32_t worker, bint split, Segment segment):
+    cdef void _append(
+        self, Client *client, Spec *spec, uint64_t sequence, uint32_t worker, bint split, Segment segment
+    ):
         """Writes the record of a part whose room was checked."""
         cdef Part *part = &self.parts[worker]
         cdef Ring *ring = self.requests[worker]
@@ -511,7 +518,7 @@ cdef class Router:
         self.touched[worker] = 1
 
     cdef bint ask(self, uint32_t worker, uint64_t question, list args) except *:
-        """Appends an internal request; False: the ring is full. Raises ValueError when it is too large for one record."""
+        """Appends an internal request; False: the ring is full. Raises ValueError when it is too large for a record."""
         cdef Ring *ring = self.requests[worker]
         cdef RequestRecord *record
         cdef char *body

@@ -1,4 +1,4 @@
-"""Server: the acceptor process as its local handlers see it; settings, questions to workers and to the other processes."""
+"""Server: the acceptor process as its local handlers see it; settings, questions to workers and other processes."""
 from __future__ import annotations
 
 import asyncio
@@ -29,8 +29,8 @@ RETRY_SECONDS = 0.001  # until a question that found a full ring is tried again
 
 # Directives that the hot path has copies of.
 WATCHED = (
-    "client-output-buffer-limit", "client-query-buffer-limit", "maxclients", "proto-max-bulk-len", "requirepass", "tcp-keepalive",
-    "timeout",
+    "client-output-buffer-limit", "client-query-buffer-limit", "maxclients", "proto-max-bulk-len", "requirepass",
+    "tcp-keepalive", "timeout",
 )
 
 
@@ -50,7 +50,7 @@ class Server:
     """One acceptor process; see docs/architecture.md, section 6, for the messages it exchanges with the supervisor."""
 
     def __init__(self, assignment: dict[str, Any], channel: Channel) -> None:
-        """Takes over what `assignment` says; serves when `run` is called. Raises OSError, RingError, ControlPageError."""
+        """Takes over what `assignment` says. Raises OSError, RingError, ControlPageError."""
         self.index: int = assignment["index"]
         self.acceptors: int = assignment["acceptors"]
         self.workers: int = assignment["workers"]
@@ -126,7 +126,7 @@ class Server:
     # -- questions to the workers
 
     async def ask_workers(self, name: bytes, *args: bytes) -> list[Any]:
-        """Has every worker run the internal command `name`, behind what was sent to it before; answers their values in order.
+        """Has every worker run an internal command, behind what was sent to it before; answers their values in order.
 
         Raises CommandError when one of them answers an error.
         """
@@ -147,8 +147,10 @@ class Server:
         del self._asked_workers[number]
         try:
             future.set_result([decode(replies[index]) for index in range(self.workers)])
-        except (CommandError, ValueError, KeyError) as error:
-            future.set_exception(error if isinstance(error, CommandError) else CommandError(f"ERR internal error: {error}"))
+        except CommandError as error:
+            future.set_exception(error)
+        except (ValueError, KeyError) as error:
+            future.set_exception(CommandError(f"ERR internal error: {error}"))
 
     # -- questions to the supervisor, and through it to the acceptors
 
@@ -164,7 +166,8 @@ class Server:
 
     async def _ask(self, message: Message) -> list[Any]:
         number = next(self._numbers)
-        future = self._asked_supervisor[number] = self.loop.create_future()
+        future: asyncio.Future[list[Any]] = self.loop.create_future()
+        self._asked_supervisor[number] = future
         self._channel.send({**message, "id": number})
         return await future
 

@@ -27,7 +27,8 @@ cdef inline void lower_into(char *out, const char *name, uint64_t length) noexce
 def _has_plain_range(command: Command) -> bool:
     # One specification whose keys COMMAND INFO's first, last and step give exactly, or ranges that follow each other.
     return all(
-        spec.index is not None and spec.keynum is None and not spec.limit and not {"not_key", "incomplete"} & set(spec.flags)
+        spec.index is not None and spec.keynum is None and not spec.limit
+        and not {"not_key", "incomplete"} & set(spec.flags)
         for spec in command.keys
     )
 

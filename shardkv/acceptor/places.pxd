@@ -1,0 +1,26 @@
+"""The table of an acceptor's clients, and what names them in ring records.
+
+Invariants
+ 1. token = epoch << 48 | generation << 24 | place. Place 0 is no client's: its token marks our own questions.
+ 2. A place's generation grows when its client leaves, so the token of a reply that comes late fits nobody.
+ 3. A client that left stays in memory until `bury`, at the end of a turn, and while a list or a Connection still has it.
+"""
+from libc.stdint cimport uint32_t, uint64_t
+
+from shardkv.acceptor.connection cimport Client, Hub
+
+cdef enum:
+    PLACES_MAX = 0xFFFFFF
+
+cdef class Places:
+    cdef Client **clients     # NULL: free
+    cdef uint32_t *generations
+    cdef uint32_t count
+    cdef uint64_t epoch       # 16 bits
+    cdef list free_places
+    cdef Client *graveyard
+    cdef bint add(self, Client *client) except -1               # False: there is no place left
+    cdef void remove(self, Client *client)
+    cdef Client *find(self, uint64_t token) noexcept nogil      # NULL: gone
+    cdef void bury(self) noexcept nogil
+    cdef bint _grow(self) except -1

@@ -1,0 +1,78 @@
+"""The table of an acceptor's clients: see places.pxd."""
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+
+from shardkv.acceptor.connection cimport Client
+
+
+cdef class Places:
+    def __init__(self, uint64_t epoch) -> None:
+        self.epoch = epoch & 0xFFFF
+        self.count = 1
+        self.free_places = []
+
+    def __dealloc__(self):
+        free(self.clients)
+        free(self.generations)
+
+    cdef bint add(self, Client *client) except -1:
+        cdef uint32_t place
+        if not self.free_places and not self._grow():
+            return False
+        place = self.free_places.pop()
+        self.clients[place] = client
+        client.place = place
+        client.token = self.epoch << 48 | <uint64_t>self.generations[place] << 24 | place
+        return True
+
+    cdef bint _grow(self) except -1:
+        cdef uint32_t count = min(<uint32_t>PLACES_MAX, max(<uint32_t>64, self.count * 2))
+        cdef Client **clients
+        cdef uint32_t *generations
+        cdef uint32_t place
+        if count == self.count:
+            return False
+        clients = <Client **>realloc(self.clients, count * sizeof(Client *))
+        if clients == NULL:
+            return False
+        self.clients = clients
+        generations = <uint32_t *>realloc(self.generations, count * sizeof(uint32_t))
+        if generations == NULL:
+            return False
+        self.generations = generations
+        clients[0] = NULL
+        for place in range(self.count, count):
+            clients[place] = NULL
+            generations[place] = 0
+        self.free_places = list(range(count - 1, self.count - 1, -1))
+        self.count = count
+        return True
+
+    cdef void remove(self, Client *client):
+        self.clients[client.place] = NULL
+        self.generations[client.place] = (self.generations[client.place] + 1) & 0xFFFFFF
+        self.free_places.append(client.place)
+        client.next_dirty = self.graveyard
+        client.dirty = True  # the graveyard has its link
+        self.graveyard = client
+
+    cdef Client *find(self, uint64_t token) noexcept nogil:
+        cdef uint64_t place = token & PLACES_MAX
+        cdef Client *client = self.clients[place] if place < self.count else NULL
+        return client if client != NULL and client.token == token else NULL
+
+    cdef void bury(self) noexcept nogil:
+        cdef Client *client = self.graveyard
+        cdef Client *kept = NULL
+        cdef Client *following
+        while client != NULL:
+            following = client.next_dirty
+            if client.queued:
+                client.next_dirty = kept
+                kept = client
+            elif client.view == NULL:
+                free(client)
+            else:
+                client.buried = True  # its Connection frees it
+            client = following
+        self.graveyard = kept

@@ -1,0 +1,197 @@
+"""From reply rings to clients' outputs: see replies.pxd."""
+import logging
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from shardkv.acceptor.connection cimport (
+    SLOT_EMPTY,
+    SLOT_JOIN,
+    Client,
+    Slot,
+    client_doom,
+    client_slot,
+    deliver,
+    deliver_payload,
+)
+from shardkv.acceptor.join cimport Join, join_add, join_finish, join_free
+from shardkv.acceptor.output cimport Payload, payload_copy
+from shardkv.acceptor.places cimport PLACES_MAX
+from shardkv.ring cimport (
+    REPLY_BYTES,
+    REPLY_SEGMENT,
+    ReplyRecord,
+    Ring,
+    RingPair,
+    ring_advance,
+    ring_consume,
+    ring_peek,
+    ring_release,
+)
+from shardkv.segment cimport Segment
+
+from shardkv.segment import SegmentError
+
+cdef enum:
+    REPLY_ROOM = 32768        # free bytes of a reply ring below which its worker may wait for room
+
+log = logging.getLogger("shardkv")
+
+
+cdef bint is_whole(const ReplyRecord *record) noexcept nogil:
+    cdef uint64_t room
+    if record.size < sizeof(ReplyRecord):
+        return False
+    room = record.size - sizeof(ReplyRecord)
+    return record.length <= room if record.kind == REPLY_BYTES else record.kind == REPLY_SEGMENT and room >= 8
+
+
+cdef class Replies:
+    def __init__(self, pairs: list, Places places, Router router, SegmentStore segments, server: object) -> None:
+        """Takes the consumer's side of the reply rings, one for each worker."""
+        cdef uint32_t worker
+        self.pairs, self.places, self.router, self.segments, self.server = pairs, places, router, segments, server
+        self.workers = len(pairs)
+        self.rings = <Ring **>calloc(self.workers, sizeof(Ring *))
+        if self.rings == NULL:
+            raise MemoryError
+        for worker in range(self.workers):
+            self.rings[worker] = &(<RingPair>pairs[worker]).reply
+            ring_consume(self.rings[worker])
+
+    def __dealloc__(self):
+        free(self.rings)
+
+    cdef bint waiting(self) noexcept nogil:
+        cdef uint32_t worker
+        for worker in range(self.workers):
+            if ring_peek(self.rings[worker]) != NULL or self.rings[worker].corrupt:
+                return True
+        return False
+
+    cdef int drain(self) except -1:
+        cdef Ring *ring
+        cdef ReplyRecord *record
+        cdef uint64_t begun
+        cdef uint32_t worker
+        cdef int taken, total = 0
+        for worker in range(self.workers):
+            ring = self.rings[worker]
+            begun = ring.next
+            taken = 0
+            while taken < BATCH:
+                record = <ReplyRecord *>ring_peek(ring)
+                if record == NULL:
+                    break
+                self._take(record)
+                ring_advance(ring, record.size)
+                taken += 1
+            if ring.corrupt:
+                self._broke(worker)
+            if ring.next != begun:
+                ring_release(ring)
+                if ring.seen - begun + REPLY_ROOM > ring.capacity:
+                    self.router.touched[worker] = 1  # publishing wakes it
+                total += taken
+        return total
+
+    cdef int _take(self, ReplyRecord *record) except -1:
+        cdef Client *client
+        cdef Payload payload
+        if not is_whole(record):
+            log.error("a worker's reply does not fit in its record")
+            return 0
+        client = self.places.find(record.token)
+        if client == NULL:
+            if record.token >> 48 == self.places.epoch and record.token & PLACES_MAX == 0:
+                return self._answer(record)
+            return self._drop_segment(record)
+        if record.sequence - client.next_reply >= client.next_request - client.next_reply:
+            return self._drop_segment(record)
+        if record.kind == REPLY_SEGMENT:
+            return self._take_segment(client, record)
+        if client.marked == 0 or client_slot(client, record.sequence) == NULL:
+            deliver(self.hub, client, record.sequence, <char *>(record + 1), record.length)
+        elif payload_copy(&payload, <char *>(record + 1), record.length):
+            self._deliver(client, record, &payload)
+        else:
+            client_doom(self.hub, client)
+        return 0
+
+    cdef int _take_segment(self, Client *client, ReplyRecord *record) except -1:
+        cdef Payload payload
+        cdef Segment segment = self._open(record)
+        if segment is None:
+            client_doom(self.hub, client)
+            return 0
+        Py_INCREF(segment)
+        payload.bytes = segment.address
+        payload.length = record.length
+        payload.segment = <PyObject *>segment
+        self._deliver(client, record, &payload)
+        return 0
+
+    cdef void _deliver(self, Client *client, ReplyRecord *record, Payload *payload) noexcept nogil:
+        cdef Slot *slot = client_slot(client, record.sequence)
+        cdef Join *join
+        cdef bint joined
+        if slot == NULL or slot.state != SLOT_JOIN:
+            deliver_payload(self.hub, client, record.sequence, payload)
+            return
+        join = slot.join
+        if not join_add(join, record.part, payload):
+            return
+        joined = join_finish(join, payload)
+        join_free(join)
+        slot.state = SLOT_EMPTY
+        slot.join = NULL
+        client.marked -= 1
+        if joined:
+            deliver_payload(self.hub, client, record.sequence, payload)
+        else:
+            client_doom(self.hub, client)
+
+    cdef int _answer(self, ReplyRecord *record) except -1:
+        cdef Segment segment
+        if record.kind == REPLY_SEGMENT:
+            segment = self._open(record)
+            if segment is None:
+                return 0
+            reply = segment.address[:record.length]
+            segment.unlink()
+        else:
+            reply = (<char *>(record + 1))[:record.length]
+        self.hub.cold = True
+        self.server.answered(record.sequence, record.part, reply)
+        return 0
+
+    cdef Segment _open(self, ReplyRecord *record):
+        try:
+            return self.segments.open((<uint64_t *>(record + 1))[0], record.length)
+        except SegmentError as error:
+            log.error("a reply is lost: %s", error)
+            return None
+
+    cdef int _drop_segment(self, ReplyRecord *record) except -1:
+        if record.kind == REPLY_SEGMENT:
+            try:
+                self.segments.open((<uint64_t *>(record + 1))[0], 1).unlink()
+            except SegmentError:
+                pass  # gone already
+        return 0
+
+    cdef int _broke(self, uint32_t worker) except -1:
+        # What is in it cannot be told apart any more: whoever waits for a reply is closed, the others go on.
+        cdef Ring *ring = self.rings[worker]
+        cdef Client *client
+        cdef uint32_t place
+        log.critical("a record in the reply ring of worker %d does not fit; closing the clients that wait", worker)
+        ring.corrupt = False
+        ring.next = ring.seen
+        for place in range(1, self.places.count):
+            client = self.places.clients[place]
+            if client != NULL and client.next_request != client.next_reply:
+                client_doom(self.hub, client)
+        return 0

@@ -1,0 +1,6 @@
+from shardkv.commands.spec import Command
+
+class CommandTable:
+    @property
+    def commands(self) -> tuple[Command, ...]: ...
+    def __init__(self, commands: tuple[Command, ...]) -> None: ...
