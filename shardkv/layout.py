@@ -145,12 +145,13 @@ class Layout:
             if name == "control" or name.startswith(("ring-", "seg-")):
                 os.unlink(os.path.join(self.folder, name))
 
-    def abandon(self) -> None:
-        """Leaves nothing of a start that failed; data of earlier runs stays. Raises OSError."""
-        if any(name.startswith("arena-") for name in os.listdir(self.folder)):
-            self.remove_volatile()
-        else:
-            self.remove_all()
+    def leave(self) -> None:
+        """Gives the folder up: its data stays if there is any, everything else goes. Raises OSError."""
+        if os.path.exists(self.folder):
+            if any(name.startswith("arena-") for name in os.listdir(self.folder)):
+                self.remove_volatile()
+            else:
+                self.remove_all()
         self.release()
 
     def remove_all(self) -> None:

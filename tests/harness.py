@@ -208,17 +208,18 @@ class Server:
         return found
 
     def worker_pids(self) -> list[int]:
-        """Process ids of the workers, by shard. A worker that is being replaced is waited for."""
-        return self._pids("shardkv: worker ")
+        """Process ids of the workers, by shard. One that is being replaced is waited for."""
+        return self._pids("shardkv: worker ", "ring-0-*")
 
     def acceptor_pids(self) -> list[int]:
-        """Process ids of the acceptors, in order."""
-        return self._pids("shardkv: acceptor ")
+        """Process ids of the acceptors, in order. One that is being replaced is waited for."""
+        return self._pids("shardkv: acceptor ", "ring-*-0")
 
-    def _pids(self, prefix: str) -> list[int]:
+    def _pids(self, prefix: str, rings: str) -> list[int]:
         def complete() -> list[int]:
             found = self._titled(prefix)
-            return [found[index] for index in sorted(found)] if sorted(found) == list(range(len(found))) else []
+            expected = range(len(list(self.data_folder.glob(rings))))
+            return [found[index] for index in expected] if sorted(found) == list(expected) else []
 
         pids: list[int] = wait_until(complete, f"processes titled '{prefix}'")
         return pids

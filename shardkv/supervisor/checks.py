@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 from shardkv.config.kinds import format_memory
 
-# Room that an empty instance needs in its arena folder, in bytes.
-ROOM_FIXED = 1 << 20
-ROOM_PER_WORKER = 2 << 20
+# Room that an empty instance needs in its arena folder, in bytes: an arena takes its first pages and some to grow, the
+# control page holds counters of all processes.
+ROOM_PER_ARENA = 2 << 20
+ROOM_PER_PROCESS = 192 << 10
 RING_PAIR_BYTES = (2 << 20) + 8192
 # Descriptors of an acceptor beside clients, sockets and event descriptors: streams, log, files while they are mapped.
 SPARE_DESCRIPTORS = 32
@@ -29,8 +30,9 @@ def check_arena_dir(path: str) -> None:
 
 
 def room_needed(acceptors: int, workers: int, new_arenas: int) -> int:
-    """Bytes that a start needs: rings, and arenas that are not there yet."""
-    return ROOM_FIXED + new_arenas * ROOM_PER_WORKER + acceptors * workers * RING_PAIR_BYTES
+    """Bytes that a start needs: control page, rings, and arenas that are not there yet."""
+    processes = acceptors + workers + 1
+    return processes * ROOM_PER_PROCESS + new_arenas * ROOM_PER_ARENA + acceptors * workers * RING_PAIR_BYTES
 
 
 def check_room(folder: str, size: int) -> None:
@@ -139,11 +141,3 @@ def backlog_warning(backlog: int) -> str:
     if limit >= backlog:
         return ""
     return f"tcp-backlog {backlog} is cut to {limit}, the value of /proc/sys/net/core/somaxconn"
-
-
-def size_warning() -> str:
-    """A line when a limit on file sizes holds for arenas, else nothing."""
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    if limit == resource.RLIM_INFINITY:
-        return ""
-    return f"the limit on file sizes (ulimit -f, RLIMIT_FSIZE) is {limit} bytes: no shard can grow beyond it"

@@ -47,11 +47,9 @@ class Instance:
             self.unix.close()
         for descriptor in self.worker_wake + self.acceptor_wake:
             os.close(descriptor)
-        if keep_data:
-            self.layout.remove_volatile()
-        else:
+        if not keep_data:
             self.layout.remove_all()
-        self.layout.release()
+        self.layout.leave()
 
 
 def remove_quietly(path: str) -> None:
@@ -73,7 +71,7 @@ def prepare(settings: Settings, config_file: str) -> Instance:
         try:
             return _prepare_locked(settings, config_file, layout, lock)
         except BaseException:
-            layout.abandon()
+            layout.leave()
             raise
     except (LayoutError, ListenError, RingError, ControlPageError) as error:
         raise StartError(str(error)) from None
@@ -87,7 +85,7 @@ def _prepare_locked(settings: Settings, config_file: str, layout: Layout, lock: 
     layout.remove_volatile()
     missing = sum(not os.path.exists(layout.arena(worker)) for worker in range(workers))
     checks.check_room(layout.folder, checks.room_needed(acceptors, workers, missing))
-    warnings = [checks.backlog_warning(settings.number("tcp-backlog")), checks.size_warning()]
+    warnings = [checks.backlog_warning(settings.number("tcp-backlog"))]
     warnings += checks.memory_warnings(settings.number("maxmemory"))
     listeners, unix = _listen(settings, acceptors)
     others = checks.SPARE_DESCRIPTORS + acceptors + workers + max(map(len, listeners))

@@ -102,11 +102,11 @@ def test_volatile_files_go_and_data_stays(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize("data", [False, True])
-def test_failed_start_leaves_nothing_but_data(layout: Layout, data: bool) -> None:
+def test_nothing_but_data_is_left(layout: Layout, data: bool) -> None:
     if data:
         Path(layout.arena(0)).touch()
     Path(layout.control).touch()
-    layout.abandon()
+    layout.leave()
     assert os.path.exists(layout.folder) is data
     assert not os.path.exists(layout.control)
 

@@ -84,7 +84,7 @@ def test_cgroup_memory_limit(
 
 
 def test_room_counts_only_what_is_missing(tmp_path: Path) -> None:
-    assert checks.room_needed(1, 2, 2) - checks.room_needed(1, 2, 0) == 2 * checks.ROOM_PER_WORKER
+    assert checks.room_needed(1, 2, 2) - checks.room_needed(1, 2, 0) == 2 * checks.ROOM_PER_ARENA
     checks.check_room(str(tmp_path), 1 << 16)
     assert not list(tmp_path.iterdir())
 
