@@ -183,6 +183,7 @@ cdef int write_all(Call call, Plan *plan) except -1:
     cdef uint64_t length = 0, size
     cdef int64_t old, new
     cdef int128_t wanted
+    cdef bint fits
     cdef int number
     cdef Step *step
     find_to_change(call, 1, 0, &found)
@@ -201,13 +202,17 @@ cdef int write_all(Call call, Plan *plan) except -1:
             wanted += old
         elif not step.field.signed:
             wanted = <uint64_t>step.argument  # a negative value is a large one
-        place = keyspace.edit_string(
-            call.db, &found, key.bytes, key.length, size,
-            first_byte(&step.field), last_byte(&step.field) - first_byte(&step.field) + 1,
-        )
-        bytes, length = place, size
-        if fit(wanted, &step.field, step.overflow, &new):
+        fits = fit(wanted, &step.field, step.overflow, &new)
+        if not fits:
+            new = old
+        if length < size or new != old:  # the string grows even if nothing is stored
+            place = keyspace.edit_string(
+                call.db, &found, key.bytes, key.length, size,
+                first_byte(&step.field), last_byte(&step.field) - first_byte(&step.field) + 1,
+            )
             set_field(place, &step.field, new)
+            bytes, length = place, size
+        if fits:
             call._reply.integer(old if step.action == SET else new)
         else:
             call._reply.null()
