@@ -100,6 +100,15 @@ cdef bint fit(int128_t value, Field *field, int overflow, int64_t *out) noexcept
     return overflow != FAIL
 
 
+cdef int128_t wanted(Step *step, int64_t old) noexcept nogil:
+    # What a step that writes would store, were the field wide enough.
+    if step.action == INCRBY:
+        return <int128_t>old + step.argument
+    if step.field.signed:
+        return step.argument
+    return <uint64_t>step.argument  # a negative value is a large one
+
+
 # -- arguments
 
 cdef int parse_field(Call call, int index, Field *out) except -1:
@@ -182,7 +191,6 @@ cdef int write_all(Call call, Plan *plan) except -1:
     cdef char *place
     cdef uint64_t length = 0, size
     cdef int64_t old, new
-    cdef int128_t wanted
     cdef bint fits
     cdef int number
     cdef Step *step
@@ -197,12 +205,7 @@ cdef int write_all(Call call, Plan *plan) except -1:
         if step.action == GET:
             call._reply.integer(old)
             continue
-        wanted = step.argument
-        if step.action == INCRBY:
-            wanted += old
-        elif not step.field.signed:
-            wanted = <uint64_t>step.argument  # a negative value is a large one
-        fits = fit(wanted, &step.field, step.overflow, &new)
+        fits = fit(wanted(step, old), &step.field, step.overflow, &new)
         if not fits:
             new = old
         if length < size or new != old:  # the string grows even if nothing is stored
