@@ -191,6 +191,7 @@ class Server:
         match message["type"]:
             case "config":
                 self.apply(message["changes"])
+                self._channel.send({"type": "answer", "id": message["id"]})
             case "ask":
                 answer = questions.get(message["kind"])
                 value = answer(self, message["args"]) if answer else None

@@ -2,11 +2,12 @@
 
 From an acceptor
     {"type": "config", "id": n, "changes": {name: text}}
-        All acceptors, the sender too, get {"type": "config", "changes": …}: in one order, so all copies end up equal.
+        All acceptors, the sender too, get {"type": "config", "id": m, "changes": …}: in one order, so all copies end up
+        equal. They answer, so that a change that was confirmed holds wherever a client connects next.
     {"type": "ask", "id": n, "kind": k, "args": {…}}
         All acceptors, the sender too, get {"type": "ask", "id": m, "kind": k, "args": …}.
     {"type": "answer", "id": m, "value": v}
-        One acceptor's answer to that.
+        One acceptor's answer to either.
     {"type": "rewrite", "id": n}
         CONFIG REWRITE.
     {"type": "shutdown", "id": n, "nosave": bool}
@@ -97,20 +98,18 @@ class Router:
         self._finish()
 
     def _config(self, child: Child, message: Message) -> None:
-        changes = message["changes"]
-        self._settings.apply(changes)
-        for acceptor in self._acceptors():
-            acceptor.channel.send({"type": "config", "changes": changes})
-        self._reply(child, message, values=[])
+        self._settings.apply(message["changes"])
+        self._ask_all(child, message, {"type": "config", "changes": message["changes"]})
 
     def _ask(self, child: Child, message: Message) -> None:
+        self._ask_all(child, message, {"type": "ask", "kind": message["kind"], "args": message.get("args", {})})
+
+    def _ask_all(self, child: Child, message: Message, question: Message) -> None:
         asked = list(self._acceptors())
         number, self._next_id = self._next_id, self._next_id + 1
-        deadline = time.monotonic() + ANSWER_PATIENCE
-        self._questions[number] = Question(child, message["id"], set(asked), deadline)
+        self._questions[number] = Question(child, message["id"], set(asked), time.monotonic() + ANSWER_PATIENCE)
         for acceptor in asked:
-            question = {"type": "ask", "id": number, "kind": message["kind"], "args": message.get("args", {})}
-            acceptor.channel.send(question)
+            acceptor.channel.send({**question, "id": number})
         self._finish()
 
     def _answer(self, child: Child, message: Message) -> None:

@@ -51,6 +51,8 @@ def serve(channel: Channel, assignment: dict[str, Any]) -> None:
                 for message in channel.feed():
                     if message["type"] == "stop":
                         return
+                    if message["type"] == "config":
+                        channel.send({"type": "answer", "id": message["id"]})
                     if message["type"] == "ask" and message["kind"] == "index":
                         channel.send({"type": "answer", "id": message["id"], "value": assignment["index"]})
                     for client in clients:

@@ -170,7 +170,7 @@ def test_config_changes_reach_every_acceptor_and_restarts(fake: MakeFake) -> Non
         owners[0].sendall(b'{"type": "config", "id": 5, "changes": {"maxmemory": "1048576", "timeout": "9"}}\n')
         for index in (0, 1):
             told = json.loads(owners[index].makefile().readline())
-            assert told == {"type": "config", "changes": {"maxmemory": "1048576", "timeout": "9"}}
+            assert told == {"type": "config", "id": 1, "changes": {"maxmemory": "1048576", "timeout": "9"}}
     finally:
         for client in clients:
             client.close()
