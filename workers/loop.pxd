@@ -42,6 +42,7 @@ cdef class Worker:
     cdef char *denies_oom               # by command id
     cdef list wake                      # eventfd of each acceptor
     cdef int wake_fd                    # ours
+    cdef int epoll                      # of wake_fd and the control channel
     cdef object channel
     cdef SegmentStore segments
     cdef Segment request_segment         # of the request now executing, or None
@@ -51,6 +52,10 @@ cdef class Worker:
     cdef int64_t next_tick
     cdef uint64_t internal_commits
     cdef bint stopping
+    cdef bint changed                   # the arena has, since the counters were told
+    cdef uint64_t expired_before        # keyspace.expired before the request now executing
+
+    cdef int _watch(self, int fd, uint32_t events) except -1
 
     cdef int serve(self, int acceptor) except -1
     cdef int execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1

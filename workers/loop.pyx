@@ -5,11 +5,11 @@ import sys
 import time
 import traceback
 
-from libc.errno cimport EINTR, errno
+from libc.errno cimport errno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
-from posix.unistd cimport read, write
+from posix.unistd cimport close, write
 
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
 from shardkv.resp cimport Reply
@@ -59,13 +59,17 @@ from shardkv.ring import RingPair as RingPairType
 from shardkv.segment import SegmentError
 from workers.call import BadRecord, Shard
 
-cdef extern from "<poll.h>" nogil:
-    struct pollfd:
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
         int fd
-        short events
-        short revents
-    int POLLIN
-    int poll(pollfd *fds, unsigned long count, int timeout)
+    struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int EPOLL_CTL_ADD, EPOLL_CLOEXEC
+    uint32_t EPOLLIN, EPOLLET
+    int epoll_create1(int flags)
+    int epoll_ctl(int epoll, int operation, int fd, epoll_event *event)
+    int epoll_wait(int epoll, epoll_event *events, int count, int timeout_ms)
 
 cdef enum:
     BATCH = 64                # requests of one ring before the next ring has its turn
@@ -108,12 +112,27 @@ cdef class Worker:
         self.settings = {}
         self.configure(assignment["settings"])
         self.active_expire = True
+        self.changed = True
         self.internal_commits = arena.header.commit[<int>COMMIT_INTERNAL]
         page.set_counter("worker", self.index, "pid", os.getpid())
         page.set_counter("worker", self.index, "started_ms", clock_ms())
 
+        self.epoll = epoll_create1(EPOLL_CLOEXEC)
+        self._watch(self.wake_fd, EPOLLIN | EPOLLET)  # edge-triggered: its count need never be read
+        self._watch(channel.fileno(), EPOLLIN)
+
     def __dealloc__(self):
         free(self.denies_oom)
+        if self.epoll > 0:
+            close(self.epoll)
+
+    cdef int _watch(self, int fd, uint32_t events) except -1:
+        cdef epoll_event event
+        event.events = events
+        event.data.fd = fd
+        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
+            raise OSError(errno, os.strerror(errno))
+        return 0
 
     def configure(self, changes: dict[str, str]) -> None:
         """Takes changed directives, as canonical texts."""
@@ -177,10 +196,12 @@ cdef class Worker:
         cdef int failed
         self.call._reply.resp = 3 if record.resp == 3 else 2
         self.call._reply.lend(reply + sizeof(ReplyRecord), room - sizeof(ReplyRecord))
+        self.expired_before = self.keyspace.expired
         self.arena.begin(acceptor, position)
         failed = self.run_handler(record)
         if failed:
             self.refuse(acceptor, position, None)
+        self.changed |= self.arena.header.journal_used != 0
         self._commit(pair, acceptor, record, position, self.respond(pair, acceptor, record, position))
         ring_advance(&pair.request, record.size)
         if self.request_segment is not None:
@@ -271,6 +292,7 @@ cdef class Worker:
         if text is not None:
             self._fail(text)
         self.arena.rollback()
+        self.keyspace.expired = self.expired_before
         self.block.counters[<int>ROLLBACKS] += 1
         self.arena.begin(acceptor, position)
         return 0
@@ -398,6 +420,7 @@ cdef class Worker:
         self.arena.begin(<int>COMMIT_INTERNAL, self.internal_commits)
         try:
             answer = self.keyspace.reap(REAP_BUDGET) if reap else self.keyspace.expire_some(EXPIRE_BUDGET)
+            self.changed |= self.arena.header.journal_used != 0
             self.arena.commit()
             return answer
         except OutOfMemory:
@@ -433,6 +456,9 @@ cdef class Worker:
         block.counters[<int>KEYSPACE_HITS] += self.call.hits
         block.counters[<int>KEYSPACE_MISSES] += self.call.misses
         self.call.hits = self.call.misses = 0
+        if not self.changed:
+            return 0
+        self.changed = False
         for db in range(min(<int>DATABASES_COUNTED, self.keyspace.databases)):
             block.database_keys[db] = self.keyspace.count(db)
             block.database_expires[db] = self.keyspace.expiring(db)
@@ -451,9 +477,8 @@ cdef class Worker:
 
     cdef int sleep(self) except -1:
         """Blocks until a ring may have something, the supervisor speaks, or the next tick is due."""
-        cdef pollfd fds[2]
-        cdef uint64_t count
-        cdef int acceptor
+        cdef epoll_event events[2]
+        cdef int acceptor, count, number
         cdef RingPair pair
         atomic_store_relaxed(&self.block.sleeping, 1)
         atomic_fence()
@@ -462,17 +487,13 @@ cdef class Worker:
             if ring_peek(&pair.request) != NULL and ring_room(&pair.reply) >= REPLY_ROOM:
                 atomic_store_relaxed(&self.block.sleeping, 0)
                 return 0
-        fds[0].fd, fds[0].events, fds[0].revents = self.wake_fd, POLLIN, 0
-        fds[1].fd, fds[1].events, fds[1].revents = self.channel.fileno(), POLLIN, 0
         with nogil:
-            if poll(fds, 2, TICK_MS) < 0 and errno != EINTR:
-                fds[0].revents = 0
+            count = epoll_wait(self.epoll, events, 2, TICK_MS)
         atomic_store_relaxed(&self.block.sleeping, 0)
         self.block.counters[<int>WAKE_UPS] += 1
-        if fds[0].revents:
-            read(self.wake_fd, &count, 8)
-        if fds[1].revents:
-            self._listen()
+        for number in range(count):
+            if events[number].data.fd != self.wake_fd:
+                self._listen()
         return 0
 
     cdef int _listen(self) except -1:
