@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 
-from shardkv.config.directives import BY_NAME, DIRECTIVES, STATEMENTS, Directive, Reader
+from shardkv.config.directives import BY_NAME, DIRECTIVES, STATEMENTS, Directive
 from shardkv.config.kinds import Value
 from shardkv.config.parser import Statement, split_arguments
 from shardkv.config.rewrite import rewrite_file
@@ -168,11 +168,6 @@ class Settings:
     def rewrite(self, path: str) -> None:
         """CONFIG REWRITE: see shardkv/config/rewrite.py. Raises OSError, ConfigFileError."""
         rewrite_file(self, path)
-
-
-def readers(name: str) -> Reader:
-    """Which processes act on a directive. Raises KeyError."""
-    return BY_NAME[name].readers
 
 
 def _refused(name: str, reason: str) -> ConfigError:
