@@ -9,7 +9,9 @@ cdef inline bint same(unsigned char one, unsigned char other, bint nocase) noexc
     return one == other or (nocase and lower(one) == lower(other))
 
 
-cdef bint match_class(const unsigned char *pattern, size_t plen, unsigned char byte, bint nocase, size_t *used) noexcept nogil:
+cdef bint match_class(
+    const unsigned char *pattern, size_t plen, unsigned char byte, bint nocase, size_t *used
+) noexcept nogil:
     # `pattern` begins at '['; `used` becomes the length of the whole class.
     cdef size_t index = 1
     cdef bint negated = plen > 1 and pattern[1] == b'^'
@@ -34,7 +36,9 @@ cdef bint match_class(const unsigned char *pattern, size_t plen, unsigned char b
     return found != negated
 
 
-cdef bint match_one(const unsigned char *pattern, size_t plen, unsigned char byte, bint nocase, size_t *used) noexcept nogil:
+cdef bint match_one(
+    const unsigned char *pattern, size_t plen, unsigned char byte, bint nocase, size_t *used
+) noexcept nogil:
     # One element that is not '*' against one byte.
     used[0] = 1
     if pattern[0] == b'?':
@@ -51,7 +55,7 @@ cdef bint glob_match(const char *pattern, size_t plen, const char *text, size_t 
     cdef const unsigned char *wanted = <const unsigned char *>pattern
     cdef const unsigned char *given = <const unsigned char *>text
     cdef size_t at = 0, here = 0, used = 0
-    cdef size_t after_star = 0, retry = 0  # where to go on when an element does not match: behind the last '*', one byte further
+    cdef size_t after_star = 0, retry = 0  # behind the last '*', and the byte it was tried at
     cdef bint starred = False
     if tlen == 0:
         return plen == 0

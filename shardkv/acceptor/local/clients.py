@@ -124,7 +124,8 @@ def _type(text: bytes) -> str:
 async def kill(request: Request) -> None:
     """The old form takes an address, its own too; the new one takes filters, and spares its own unless told."""
     old_form = len(request.args) == 3
-    filters, spare_self = ({"addr": _address(request.args[2])}, False) if old_form else _kill_filters(request.args[2:])
+    filters, spare_self = _kill_filters([b"addr", request.args[2]] if old_form else request.args[2:])
+    spare_self = spare_self and not old_form
     closes_self = not spare_self and _fits(request.client, filters)
     filters["except"] = request.client.id
     killed: int = sum(await request.server.ask_acceptors("client-kill", filters)) + closes_self
