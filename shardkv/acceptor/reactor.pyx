@@ -518,8 +518,9 @@ cdef class Reactor:
     def connections(self) -> list:
         """All connections, oldest place first."""
         cdef uint32_t place
-        clients = self.places.clients
-        return [client_view(&self.hub, clients[place]) for place in range(1, self.places.count) if clients[place] != NULL]
+        cdef Client **clients = self.places.clients
+        places = [place for place in range(1, self.places.count) if clients[place] != NULL]
+        return [client_view(&self.hub, clients[<uint32_t>place]) for place in places]
 
     def complete(self, Connection connection, uint64_t sequence, int mode, bytes reply) -> None:
         """The reply of a request whose handler ran asynchronously."""

@@ -1,0 +1,93 @@
+"""C-only functions for tests. Nothing of the server imports this."""
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from shardkv.acceptor.join cimport JOIN_ARRAY, Join, join_add, join_finish, join_free, join_new
+from shardkv.acceptor.output cimport Payload, payload_copy, payload_free
+from shardkv.acceptor.parser cimport (
+    PARSED_ERROR,
+    PARSED_MORE,
+    PARSED_REQUEST,
+    Frame,
+    Parsed,
+    frame_free,
+    frame_parse,
+    frame_reset,
+    frame_wanted,
+)
+
+
+def parse(chunks: list[bytes], uint64_t bulk_max=512 << 20, bint authenticated=True) -> tuple[list[list[bytes]], str]:
+    """Requests in a stream that comes in these pieces, and the error that ended it or "". Checks the frame's invariants."""
+    cdef Frame frame
+    cdef bytes chunk
+    cdef char *data = NULL
+    cdef uint64_t start = 0, length = 0
+    requests = []
+    memset(&frame, 0, sizeof(frame))
+    frame_reset(&frame)
+    error = ""
+    for chunk in chunks:
+        moved = moved_with(data + start, length - start, chunk)
+        free(data)
+        data = moved
+        length += len(chunk) - start
+        start, error = parse_all(&frame, data, length, bulk_max, authenticated, requests)
+        if error:
+            break
+    free(data)
+    frame_free(&frame)
+    return requests, error
+
+
+cdef char *moved_with(const char *data, uint64_t length, bytes more) except NULL:
+    # Exactly as large as its content, so that a sanitizer sees a read behind it.
+    cdef char *moved = <char *>malloc(max(length + <uint64_t>len(more), <uint64_t>1))
+    if moved == NULL:
+        raise MemoryError
+    memcpy(moved, data, length)
+    memcpy(moved + length, <const char *>more, len(more))
+    return moved
+
+
+cdef tuple parse_all(Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated, list requests):
+    cdef uint64_t start = 0, total
+    cdef Parsed parsed
+    while True:
+        parsed = frame_parse(frame, data + start, length - start, bulk_max, authenticated)
+        assert frame.position <= length - start and frame.argc <= frame.capacity
+        if parsed == PARSED_ERROR:
+            return start, frame.error.decode() or f"expected '$', got '{chr(frame.unexpected)}'"
+        if parsed == PARSED_MORE:
+            assert frame_wanted(frame) == 0 or frame_wanted(frame) > length - start
+            return start, ""
+        if parsed == PARSED_REQUEST:
+            spans = [(frame.spans[index].offset, frame.spans[index].length) for index in range(frame.argc)]
+            total = sum(size for _, size in spans)
+            assert total == frame.payload
+            requests.append([(data + start)[offset:offset + size] for offset, size in spans])
+        start += frame.position
+        frame_reset(frame)
+
+
+def join(int kind, replies: list[bytes | None], owners: tuple[int, ...] = ()) -> bytes:
+    """One reply of the workers' replies; None: that worker has no part."""
+    cdef Payload payload
+    cdef Join *joining
+    cdef bint complete = False
+    cdef bytes reply
+    joining = join_new(kind, len(replies), sum(r is not None for r in replies), len(owners) if kind == JOIN_ARRAY else 0)
+    for key, owner in enumerate(owners if kind == JOIN_ARRAY else ()):
+        joining.owners[<int>key] = owner
+    for worker, given in enumerate(replies):
+        if given is not None:
+            reply = given
+            assert not complete and payload_copy(&payload, reply, len(reply))
+            complete = join_add(joining, worker, &payload)
+    assert complete and join_finish(joining, &payload)
+    answer = payload.bytes[:payload.length]
+    payload_free(&payload)
+    assert payload_copy(&payload, b"x", 1) and not join_add(joining, 0, &payload), "a second reply is dropped"
+    join_free(joining)
+    return answer
