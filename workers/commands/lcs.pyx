@@ -2,7 +2,7 @@
 from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from shardkv.errors import SYNTAX, WRONG_TYPE, CommandError
+from shardkv.errors import SYNTAX, CommandError
 
 from workers.call cimport Call
 from workers.commands.strings cimport StringValue, read_string
@@ -117,8 +117,8 @@ cdef int lcs_command(Call call) except -1:
     try:
         read_string(call, 1, 0, &a)
         read_string(call, 2, 1, &b)
-    except CommandError as error:
-        raise CommandError(NOT_STRINGS if error.text == WRONG_TYPE else error.text)
+    except CommandError:
+        raise CommandError(NOT_STRINGS) from None
     parse_options(call, &options)
     if a.length >= UINT32_MAX - 1 or b.length >= UINT32_MAX - 1:
         raise CommandError("ERR String too long for LCS")
