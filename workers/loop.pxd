@@ -32,7 +32,6 @@ cdef class Worker:
     cdef readonly Arena arena
     cdef readonly Keyspace keyspace
     cdef readonly ControlPage page
-    cdef readonly bint retried          # the request now executing has killed a predecessor
     cdef public bint active_expire      # False only for DEBUG SET-ACTIVE-EXPIRE 0
     cdef Call call
     cdef list pairs                     # RingPair of each acceptor

@@ -11,7 +11,6 @@ from workers.registry import Handler
 class Worker:
     index: int
     settings: dict[str, str]
-    retried: bool
     active_expire: bool
     def __init__(
         self,

@@ -376,7 +376,6 @@ cdef class Worker:
 
     cdef int _count_attempt(self, RingPair pair, int acceptor) except -1:
         cdef RequestRecord *record = <RequestRecord *>ring_peek(&pair.request)
-        self.retried = False
         if record == NULL:
             return 0
         if pair.request.shared.attempt_position != pair.request.next:
