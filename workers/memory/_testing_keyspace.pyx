@@ -1,17 +1,19 @@
 """C-only calls of entry, table and keyspace, opened to the tests; and a walk that checks what they leave behind."""
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 from shardkv.atomic cimport ticks
 from shardkv.hashing cimport hash_key
 from workers.memory.arena cimport Arena
-from workers.memory.entry cimport HAS_EXPIRY, LONG, STRING_BOXED, Box, EntryView, entry_format, entry_has_key, entry_size, entry_view
+from workers.memory.entry cimport (
+    HAS_EXPIRY, LONG, STRING_BOXED, Box, EntryView, entry_format, entry_has_key, entry_size, entry_view,
+)
 from workers.memory.keyspace cimport DeadBlock, Found, Keyspace, KeyspaceRoot
 from workers.memory.segments cimport (
-    SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, home_of, segment_at, segment_slots, slot_entry, slot_expiring, slot_tag, tag_of,
-    word_segment, word_slots,
+    SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, home_of, segment_at, segment_slots,
+    slot_entry, slot_expiring, slot_tag, tag_of, word_segment, word_slots,
 )
 from workers.memory.table cimport (
-    Place, table_find, table_insert, table_moved, table_random, table_remove, table_scan,
+    Place, table_find, table_insert, table_moved, table_random, table_remove,
 )
 
 
@@ -53,7 +55,10 @@ def facts(Keyspace keyspace, db: int, key: bytes) -> dict[str, int] | None:
     keyspace.peek(db, key, len(key), hash_key(key, len(key)), &found)
     if not found.exists:
         return None
-    return {"type": found.entry.type, "expiry": found.entry.expiry, "clock": found.entry.clock, "memory": keyspace.memory_of(&found), "offset": found.entry.offset}
+    return {
+        "type": found.entry.type, "expiry": found.entry.expiry, "clock": found.entry.clock,
+        "offset": found.entry.offset, "memory": keyspace.memory_of(&found),
+    }
 
 
 def edit(Keyspace keyspace, db: int, key: bytes, new_length: int, at: int, data: bytes) -> None:
@@ -101,6 +106,20 @@ def copy(Keyspace keyspace, from_db: int, key: bytes, Keyspace target, to_db: in
         return False
     keyspace.copy(target, to_db, &found, new_key, len(new_key), hash_key(new_key, len(new_key)))
     return True
+
+
+def put_first_found_last(Keyspace keyspace, db: int, keys: list[bytes], value: bytes, deleting: bool) -> None:
+    """Looks two keys up, then changes the second and, with what was found before, the first."""
+    cdef Found first, second
+    cdef bytes one = keys[0], two = keys[1]
+    keyspace.find(db, one, len(one), hash_key(one, len(one)), &first)
+    keyspace.find(db, two, len(two), hash_key(two, len(two)), &second)
+    if deleting and second.exists:
+        keyspace.delete(db, &second, False)
+    else:
+        keyspace.set_string(db, &second, two, len(two), value, len(value), -1, False)
+    keyspace.set_string(db, &first, one, len(one), value, len(value), -1, False)
+    expect_found(keyspace, db, one, &first)
 
 
 def swap(Keyspace keyspace, a: int, b: int) -> None:
@@ -153,8 +172,9 @@ cdef int expect_found(Keyspace keyspace, int db, bytes key, Found *found) except
     keyspace.peek(db, key, len(key), hash_key(key, len(key)), &again)
     assert found.exists and again.exists
     assert same_place(found.place, again.place) and found.hash == again.hash
-    assert found.entry.offset == again.entry.offset and found.entry.type == again.entry.type and found.entry.flags == again.entry.flags
-    assert found.entry.key == again.entry.key and found.entry.value == again.entry.value and found.entry.expiry == again.entry.expiry
+    assert found.entry.offset == again.entry.offset and found.entry.expiry == again.entry.expiry
+    assert found.entry.type == again.entry.type and found.entry.flags == again.entry.flags
+    assert found.entry.key == again.entry.key and found.entry.value == again.entry.value
     assert found.entry.value_length == again.entry.value_length and found.entry.clock == again.entry.clock
     return 0
 
@@ -261,7 +281,8 @@ cdef list check_table(Arena arena, TableRoot *table):
 
 cdef int check_segment(Arena arena, SegmentHeader *header, uint64_t prefix) except -1:
     cdef uint64_t *slots = segment_slots(header)
-    cdef uint64_t at, hash, home, used = 0, with_expiry = 0, size = header.slots + header.spill, last_tag = 0, first_of_run = 0
+    cdef uint64_t at, hash, home, used = 0, with_expiry = 0, last_tag = 0, first_of_run = 0
+    cdef uint64_t size = header.slots + header.spill
     cdef EntryView view
     assert sizeof(SegmentHeader) + 8 * size <= arena.usable(arena.offset_of(header))
     assert slots[size - 1] == 0
@@ -332,7 +353,8 @@ def parse_entry(data: bytes) -> dict[str, object]:
     cdef EntryView view
     entry_view(<char *>data, 0, &view)
     return {
-        "type": view.type, "key": view.key[:view.key_length], "value": view.value[:view.value_length], "expiry": view.expiry, "clock": view.clock,
+        "type": view.type, "key": view.key[:view.key_length], "value": view.value[:view.value_length],
+        "expiry": view.expiry, "clock": view.clock,
         "has_expiry": bool(view.flags & HAS_EXPIRY), "long": bool(view.flags & LONG),
     }
 

@@ -1,13 +1,16 @@
 """Entry: a key with its value in one block. Also a hash's field, a set's or sorted set's member (later).
 
-    word 0      u64   type 5 bits | flags 3 bits | clock 24 bits | key length 10 bits | value length 22 bits   (low to high)
+    word 0      u64   type 5 bits | flags 3 bits | clock 24 bits | key length 10 bits | value length 22 bits
+                      (low to high)
     [expiry]    i64   unix ms, if HAS_EXPIRY
-    [lengths]   u32 key length, u32 value length, if LONG (key > 1022 bytes, or an inline value >= 4 MiB; word 0 then has 1023 and 0)
+    [lengths]   u32 key length, u32 value length, if LONG (key > 1022 bytes, or an inline value >= 4 MiB; word 0 then
+                has 1023 and 0)
     key bytes
     value bytes
 
-The value is inline, or for BOXED types a pair (u64 offset of a block, u64 length), 16 bytes, unaligned: value bytes then lie in a block of their own, so that
-RENAME and COPY of headers are cheap and APPEND can over-allocate. Strings above BOX_THRESHOLD are boxed.
+The value is inline, or for BOXED types a pair (u64 offset of a block, u64 length), 16 bytes, unaligned: value bytes
+then lie in a block of their own, so that RENAME and COPY of headers are cheap and APPEND can over-allocate. Strings
+above BOX_THRESHOLD are boxed.
 
 Invariants
  1. An entry never moves while its key exists unless its slot in the table is changed in the same transaction.
@@ -53,7 +56,9 @@ cdef struct Box:
 cdef void entry_view(char *base, uint64_t offset, EntryView *view) noexcept nogil
 cdef uint64_t entry_size(uint64_t key_length, uint64_t value_length, bint expiry) noexcept nogil
 # Writes header and key into fresh memory and answers where the value goes. expiry: unix ms, below 0 = none.
-cdef char *entry_format(char *at, int type, const char *key, uint64_t key_length, uint64_t value_length, int64_t expiry, uint32_t clock) noexcept nogil
+cdef char *entry_format(
+    char *at, int type, const char *key, uint64_t key_length, uint64_t value_length, int64_t expiry, uint32_t clock
+) noexcept nogil
 
 # Word 0 of an entry that is not LONG, with other type, clock and value length.
 cdef inline uint64_t entry_word(uint64_t word, int type, uint32_t clock, uint64_t value_length) noexcept nogil:

@@ -33,7 +33,9 @@ cdef uint64_t entry_size(uint64_t key_length, uint64_t value_length, bint expiry
     return 8 + 8 * expiry + 8 * is_long(key_length, value_length) + key_length + value_length
 
 
-cdef char *entry_format(char *at, int type, const char *key, uint64_t key_length, uint64_t value_length, int64_t expiry, uint32_t clock) noexcept nogil:
+cdef char *entry_format(
+    char *at, int type, const char *key, uint64_t key_length, uint64_t value_length, int64_t expiry, uint32_t clock
+) noexcept nogil:
     cdef bint long_form = is_long(key_length, value_length)
     cdef uint64_t flags = (HAS_EXPIRY if expiry >= 0 else 0) | (LONG if long_form else 0)
     cdef uint64_t lengths = 0x3FF if long_form else key_length | value_length << 10

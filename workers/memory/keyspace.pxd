@@ -1,13 +1,15 @@
 """Keyspace: the databases of one shard, on an arena; what command handlers use to find, make, change and delete keys.
 
-In the arena's roots, word KEYSPACE_ROOT names the root block: a KeyspaceRoot, then TableRoot[databases]. The graveyard is a list of what is unlinked and waits to be
-freed in steps: dead tables (linked through the TableGrave at the head of their directory) and large blocks (linked through their first bytes, see DeadBlock).
+In the arena's roots, word KEYSPACE_ROOT names the root block: a KeyspaceRoot, then TableRoot[databases]. The
+graveyard is what is unlinked and waits to be freed in steps: dead tables (a list through the TableGrave at the head
+of each directory) and large blocks (a list through their first bytes, see DeadBlock).
 
 Invariants
  1. No method is called outside a transaction of the arena.
  2. A key whose expiry has passed does not exist: `find` deletes it first (counted as expired).
- 3. Pointers in an EntryView are valid until the next call that allocates, replaces or deletes the same key. After a call that changes a key through its Found, the Found
-    describes the key as it is then; a Found of another key of the same database keeps its entry, and its place is looked up again where that matters.
+ 3. Pointers in an EntryView are valid until the next call that allocates, replaces or deletes the same key. After a
+    call that changes a key through its Found, the Found describes the key as it is then. Another Found is brought up to
+    date when it is used to change its key: `changes` tells whether anything has changed since it was looked up.
  4. Nothing that makes memory free needs memory: deleting, flushing and reaping work in a full arena.
  5. Whatever is unlinked is in the graveyard in the same transaction: a crash leaks nothing.
 """
@@ -34,6 +36,7 @@ cdef struct Found:
     EntryView entry
     Place place
     uint64_t hash
+    uint64_t changes            # the keyspace's count when this was true
 
 cdef class Keyspace:
     cdef readonly Arena arena
@@ -47,47 +50,87 @@ cdef class Keyspace:
     cdef int expire_db                     # where active expiry goes on
     cdef uint64_t expire_cursor
     cdef uint64_t seed                     # of random_key
+    cdef uint64_t changes                  # grows with each change to a key or a table
 
-    cdef int find(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1    # sets the access clock
-    cdef int peek(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1    # does not (TYPE, TTL, OBJECT, EXISTS)
+    # Sets the access clock.
+    cdef int find(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1
+    # Does not (TYPE, TTL, OBJECT, EXISTS).
+    cdef int peek(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1
     # Before a batch of lookups: asks for the cache lines of the first step, then (a few lookups later) of the second.
     cdef void prefetch_slot(self, int db, uint64_t hash) noexcept
     cdef void prefetch_entry(self, int db, uint64_t hash) noexcept
     # A string value, wherever it lies.
-    cdef const char *string_bytes(self, Found *found, uint64_t *length, char *scratch) noexcept      # scratch: 24 bytes, for STRING_INT
-    # Makes or overwrites `key` with a string (int-encoded when canonical and `as_raw` is False). expiry: unix ms, -1 = none. In place where it fits.
-    cdef int set_string(self, int db, Found *found, const char *key, uint64_t length, const char *value, uint64_t value_length, int64_t expiry, bint as_raw) except -1
-    cdef int set_int(self, int db, Found *found, const char *key, uint64_t length, int64_t value, int64_t expiry) except -1
-    # Makes the value raw and `new_length` long (new bytes zero), keeps key and expiry; answers where the value's bytes are. Bytes up to the shorter length stay; the
-    # caller overwrites [edit_from, edit_from + edit_count) itself, and nothing else, so only those are journalled when the value can stay in place.
-    cdef char *edit_string(self, int db, Found *found, const char *key, uint64_t length, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except NULL
+    # Scratch: 24 bytes, for STRING_INT.
+    cdef const char *string_bytes(self, Found *found, uint64_t *length, char *scratch) noexcept
+    # Makes or overwrites `key` with a string (int-encoded when canonical and `as_raw` is False). expiry: unix ms, -1
+    # = none. In place where it fits.
+    cdef int set_string(
+        self, int db, Found *found, const char *key, uint64_t length, const char *value, uint64_t value_length, int64_t
+        expiry, bint as_raw
+    ) except -1
+    cdef int set_int(
+        self, int db, Found *found, const char *key, uint64_t length, int64_t value, int64_t expiry
+    ) except -1
+    # Makes the value raw and `new_length` long (new bytes zero), keeps key and expiry; answers where the value's
+    # bytes are. Bytes up to the shorter length stay; the
+    # caller overwrites [edit_from, edit_from + edit_count) itself, and nothing else, so only those are journalled
+    # when the value can stay in place.
+    cdef char *edit_string(
+        self, int db, Found *found, const char *key, uint64_t length, uint64_t new_length, uint64_t edit_from, uint64_t
+        edit_count
+    ) except NULL
     cdef int set_expiry(self, int db, Found *found, int64_t expiry) except -1                         # -1 = PERSIST
     cdef int delete(self, int db, Found *found, bint lazily) except -1
-    # RENAME, MOVE: same value, expiry kept; a key that is there under the new name is deleted. `found` is the moved key afterwards.
-    cdef int move(self, int from_db, Found *found, int to_db, const char *new_key, uint64_t new_length, uint64_t new_hash) except -1
-    cdef int copy(self, Keyspace target, int to_db, Found *found, const char *new_key, uint64_t new_length, uint64_t new_hash) except -1  # COPY; the target must not exist
+    # RENAME, MOVE: same value, expiry kept; a key that is there under the new name is deleted. `found` is the moved
+    # key afterwards.
+    cdef int move(
+        self, int from_db, Found *found, int to_db, const char *new_key, uint64_t new_length, uint64_t new_hash
+    ) except -1
+    # COPY; the target must not exist.
+    cdef int copy(
+        self, Keyspace target, int to_db, Found *found, const char *new_key, uint64_t new_length, uint64_t new_hash
+    ) except -1
     cdef int swap(self, int a, int b) except -1
-    cdef int flush(self, int db) except -1                                                            # -1 = all; memory comes back through `reap`
+    # -1 = all; memory comes back through `reap`.
+    cdef int flush(self, int db) except -1
     cdef uint64_t count(self, int db) noexcept
     cdef uint64_t expiring(self, int db) noexcept
-    cdef uint64_t memory_of(self, Found *found) noexcept                                              # MEMORY USAGE: bytes from the allocator's true figures
-    cdef bytes random_key(self, int db)                                                               # None when there is none
-    # Appends (key bytes, type) of a few entries to `into`, expired keys left out; answers the next cursor (48 bits), 0 at the end.
+    # MEMORY USAGE: bytes from the allocator's true figures.
+    cdef uint64_t memory_of(self, Found *found) noexcept
+    # None when there is none.
+    cdef bytes random_key(self, int db)
+    # Appends (key bytes, type) of a few entries to `into`, expired keys left out; answers the next cursor (48 bits),
+    # 0 at the end.
     cdef uint64_t scan(self, int db, uint64_t cursor, list into) except? 0xFFFFFFFFFFFFFFFF
     # The worker's own work, each in a transaction of the caller (COMMIT_INTERNAL), each bounded:
-    cdef int expire_some(self, int budget) except -1       # active expiry; budget: table segments looked at and keys deleted; answers the keys deleted
-    cdef int reap(self, int budget) except -1              # frees from the graveyard, about `budget` entries or blocks; 1 = more to do
+    # Active expiry; budget: table segments looked at and keys deleted; answers the keys deleted.
+    cdef int expire_some(self, int budget) except -1
+    # Frees from the graveyard, about `budget` entries or blocks; 1 = more to do.
+    cdef int reap(self, int budget) except -1
 
     # Steps of the above, see keyspace.pyx.
     cdef uint64_t table_of(self, int db) except 0
     cdef int look(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1
-    cdef int store(self, int db, Found *found, const char *key, uint64_t length, int type, const char *value, uint64_t value_length, int64_t expiry) except -1
+    cdef int store(
+        self, int db, Found *found, const char *key, uint64_t length, int type, const char *value, uint64_t
+        value_length, int64_t expiry
+    ) except -1
     cdef bint fits(self, EntryView *entry, uint64_t value_length, int64_t expiry) noexcept
-    cdef int store_boxed(self, int db, Found *found, const char *key, uint64_t length, const char *value, uint64_t value_length, int64_t expiry) except -1
+    cdef int store_boxed(
+        self, int db, Found *found, const char *key, uint64_t length, const char *value, uint64_t value_length, int64_t
+        expiry
+    ) except -1
     cdef int put_box(self, int db, Found *found, const char *key, uint64_t length, Box *box, int64_t expiry) except -1
-    cdef char *make(self, int db, Found *found, const char *key, uint64_t length, int type, uint64_t value_length, uint64_t room, int64_t expiry) except NULL
+    cdef char *make(
+        self, int db, Found *found, const char *key, uint64_t length, int type, uint64_t value_length, uint64_t room,
+        int64_t expiry
+    ) except NULL
     cdef char *edit_inline(self, Found *found, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except NULL
     cdef char *edit_box(self, Found *found, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except NULL
-    cdef int save_edit(self, uint64_t value, uint64_t old_length, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except -1
+    cdef int save_edit(
+        self, uint64_t value, uint64_t old_length, uint64_t new_length, uint64_t edit_from, uint64_t edit_count
+    ) except -1
     cdef int free_value(self, EntryView *entry, bint lazily) except -1
+    cdef void changed(self, Found *found) noexcept
+    cdef int settle(self, int db, Found *found) except -1
     cdef int relocate(self, int db, Found *found) except -1

@@ -8,17 +8,18 @@ from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_int64, print_int64
 from workers.memory.arena cimport COMMIT_INTERNAL
 from workers.memory.entry cimport (
-    BOX_THRESHOLD, EMBEDDED_MAX, LONG, STRING_BOXED, STRING_EMBEDDED, STRING_INT, STRING_RAW, Box, entry_format, entry_size, entry_view, entry_word,
+    BOX_THRESHOLD, EMBEDDED_MAX, LONG, STRING_BOXED, STRING_EMBEDDED, STRING_INT, STRING_RAW, Box, entry_format,
+    entry_size, entry_view, entry_word,
 )
 from workers.memory.segments cimport TableGrave, TableRoot
 from workers.memory.table cimport (
-    table_dismantle, table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random, table_remove,
-    table_replace, table_scan, table_unlink,
+    table_dismantle, table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random,
+    table_remove, table_replace, table_scan, table_unlink,
 )
 
 cdef enum:
     MIB = 1 << 20
-    EDIT_JOURNAL_MAX = MIB      # bytes of an edit that are journalled in place; more is written to a block of its own, and the two are swapped
+    EDIT_JOURNAL_MAX = MIB      # bytes of an edit that are journalled in place; for more, the value gets another block
     LAZY_BLOCK = MIB            # from this length on, a block unlinked lazily goes to the graveyard
     SLOT_BYTES = 8
 
@@ -40,7 +41,8 @@ cdef inline uint64_t greedy(uint64_t length) noexcept:
 
 cdef class Keyspace:
     def __init__(self, Arena arena, int databases = 16) -> None:
-        """Opens the databases in `arena`, or makes them in a transaction of its own. Raises ValueError, KeyspaceError, OutOfMemory."""
+        """Opens the databases in `arena`, or makes them, in a transaction of its own. Raises ValueError, KeyspaceError,
+        OutOfMemory."""
         if not 1 <= databases <= DATABASES_MAX:
             raise ValueError(f"databases must be 1 to {<int>DATABASES_MAX}")
         self.arena = arena
@@ -85,8 +87,10 @@ cdef class Keyspace:
         if out.exists:
             entry_view(self.arena.base, out.place.entry, &out.entry)
             if 0 <= out.entry.expiry < self.now_ms and self.lazy_expire:
+                out.changes = self.changes
                 self.delete(db, out, True)
                 self.expired += 1
+        out.changes = self.changes
         return 0
 
     cdef int find(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1:
@@ -124,21 +128,32 @@ cdef class Keyspace:
 
     # -- writing strings
 
-    cdef int set_string(self, int db, Found *found, const char *key, uint64_t length, const char *value, uint64_t value_length, int64_t expiry, bint as_raw) except -1:
+    cdef int set_string(
+        self, int db, Found *found, const char *key, uint64_t length, const char *value, uint64_t value_length, int64_t
+        expiry, bint as_raw
+    ) except -1:
         cdef int64_t number
+        cdef int type
         if value_length <= 20 and not as_raw and parse_int64(value, value_length, &number):
             return self.store(db, found, key, length, STRING_INT, <const char *>&number, sizeof(number), expiry)
         if value_length > BOX_THRESHOLD:
             return self.store_boxed(db, found, key, length, value, value_length, expiry)
-        return self.store(db, found, key, length, STRING_EMBEDDED if value_length <= EMBEDDED_MAX else STRING_RAW, value, value_length, expiry)
+        type = STRING_EMBEDDED if value_length <= EMBEDDED_MAX else STRING_RAW
+        return self.store(db, found, key, length, type, value, value_length, expiry)
 
-    cdef int set_int(self, int db, Found *found, const char *key, uint64_t length, int64_t value, int64_t expiry) except -1:
+    cdef int set_int(
+        self, int db, Found *found, const char *key, uint64_t length, int64_t value, int64_t expiry
+    ) except -1:
         return self.store(db, found, key, length, STRING_INT, <const char *>&value, sizeof(value), expiry)
 
-    cdef int store(self, int db, Found *found, const char *key, uint64_t length, int type, const char *value, uint64_t value_length, int64_t expiry) except -1:
+    cdef int store(
+        self, int db, Found *found, const char *key, uint64_t length, int type, const char *value, uint64_t
+        value_length, int64_t expiry
+    ) except -1:
         """Makes or overwrites a key with an inline value."""
         cdef EntryView *entry = &found.entry
         cdef uint64_t old, word
+        self.settle(db, found)
         if not found.exists or not self.fits(entry, value_length, expiry):
             if found.exists:
                 self.free_value(entry, False)
@@ -151,19 +166,25 @@ cdef class Keyspace:
         self.arena.write(self.arena.offset_of(entry.value), value, value_length)
         entry.type = type
         entry.value_length = value_length
-        return self.set_expiry(db, found, expiry)
+        self.changed(found)
+        return 0 if expiry == entry.expiry else self.set_expiry(db, found, expiry)
 
     cdef bint fits(self, EntryView *entry, uint64_t value_length, int64_t expiry) noexcept:
         """Whether an inline value can overwrite the old one without wasting more than the allocator would."""
+        cdef uint64_t size
         if entry.type >= STRING_BOXED or (expiry >= 0) != (entry.expiry >= 0):
             return False
         if value_length == entry.value_length:
             return True
         if entry.flags & LONG:
             return False
-        return self.arena.good_size(entry_size(entry.key_length, value_length, expiry >= 0)) == self.arena.usable(entry.offset)
+        size = entry_size(entry.key_length, value_length, expiry >= 0)
+        return self.arena.good_size(size) == self.arena.usable(entry.offset)
 
-    cdef int store_boxed(self, int db, Found *found, const char *key, uint64_t length, const char *value, uint64_t value_length, int64_t expiry) except -1:
+    cdef int store_boxed(
+        self, int db, Found *found, const char *key, uint64_t length, const char *value, uint64_t value_length, int64_t
+        expiry
+    ) except -1:
         cdef Box box
         box.block, box.length = self.arena.alloc(value_length), value_length
         memcpy(self.arena.at(box.block), value, value_length)
@@ -171,20 +192,26 @@ cdef class Keyspace:
 
     cdef int put_box(self, int db, Found *found, const char *key, uint64_t length, Box *box, int64_t expiry) except -1:
         """Makes or overwrites a key with a boxed value; frees the value it had."""
+        self.settle(db, found)
         if found.exists:
             self.free_value(&found.entry, False)
             if found.entry.type == STRING_BOXED and (expiry >= 0) == (found.entry.expiry >= 0):
                 self.arena.write(self.arena.offset_of(found.entry.value), <const char *>box, sizeof(Box))
+                self.changed(found)
                 return self.set_expiry(db, found, expiry)
         memcpy(self.make(db, found, key, length, STRING_BOXED, sizeof(Box), 0, expiry), box, sizeof(Box))
         return 0
 
-    cdef char *make(self, int db, Found *found, const char *key, uint64_t length, int type, uint64_t value_length, uint64_t room, int64_t expiry) except NULL:
-        """Writes a new entry, in the place of the old one if there is one, whose block is freed (not what its value owns). Answers where the value, of which
-        there may be up to `room` bytes later, goes."""
+    cdef char *make(
+        self, int db, Found *found, const char *key, uint64_t length, int type, uint64_t value_length, uint64_t room,
+        int64_t expiry
+    ) except NULL:
+        """Writes a new entry, in the place of the old one if there is one, whose block is freed (what its value owns
+        is not). Answers where the value goes, of which there may be up to `room` bytes later."""
         cdef uint64_t size = entry_size(length, value_length if value_length > room else room, expiry >= 0)
         cdef uint64_t offset = self.arena.alloc(size), old = found.entry.offset
-        cdef char *value = entry_format(self.arena.at(offset), type, key, length, value_length, expiry, found.entry.clock if found.exists else self.clock)
+        cdef uint32_t clock = found.entry.clock if found.exists else self.clock
+        cdef char *value = entry_format(self.arena.at(offset), type, key, length, value_length, expiry, clock)
         if found.exists:
             table_replace(self.arena, self.table_of(db), &found.place, offset, expiry, found.entry.expiry)
             self.arena.free(old)
@@ -192,11 +219,15 @@ cdef class Keyspace:
             table_insert(self.arena, self.table_of(db), found.hash, offset, expiry, &found.place)
             found.exists = True
         entry_view(self.arena.base, offset, &found.entry)
+        self.changed(found)
         return value
 
     # -- editing strings
 
-    cdef char *edit_string(self, int db, Found *found, const char *key, uint64_t length, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except NULL:
+    cdef char *edit_string(
+        self, int db, Found *found, const char *key, uint64_t length, uint64_t new_length, uint64_t edit_from, uint64_t
+        edit_count
+    ) except NULL:
         cdef EntryView *entry = &found.entry
         cdef char scratch[24]
         cdef const char *old = NULL
@@ -204,6 +235,7 @@ cdef class Keyspace:
         cdef uint64_t old_length = 0, room = new_length
         cdef int64_t expiry = -1
         cdef Box box
+        self.settle(db, found)
         if found.exists:
             if entry.type == STRING_BOXED:
                 return self.edit_box(found, new_length, edit_from, edit_count)
@@ -220,11 +252,14 @@ cdef class Keyspace:
             copy_resized(value, new_length, old, old_length)
             self.put_box(db, found, key, length, &box, expiry)
             return value
-        value = self.make(db, found, key, length, STRING_RAW, new_length, room if room < BOX_THRESHOLD else BOX_THRESHOLD, expiry)
+        room = room if room < BOX_THRESHOLD else BOX_THRESHOLD
+        value = self.make(db, found, key, length, STRING_RAW, new_length, room, expiry)
         copy_resized(value, new_length, old, old_length)
         return value
 
-    cdef char *edit_inline(self, Found *found, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except NULL:
+    cdef char *edit_inline(
+        self, Found *found, uint64_t new_length, uint64_t edit_from, uint64_t edit_count
+    ) except NULL:
         cdef EntryView *entry = &found.entry
         cdef uint64_t old = (<uint64_t *>self.arena.at(entry.offset))[0]
         cdef uint64_t word = entry_word(old, STRING_RAW, entry.clock, new_length)
@@ -233,6 +268,7 @@ cdef class Keyspace:
         self.save_edit(self.arena.offset_of(entry.value), entry.value_length, new_length, edit_from, edit_count)
         entry.type = STRING_RAW
         entry.value_length = new_length
+        self.changed(found)
         return entry.value
 
     cdef char *edit_box(self, Found *found, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except NULL:
@@ -248,9 +284,12 @@ cdef class Keyspace:
             self.arena.free(old)
         box.length = new_length
         self.arena.write(self.arena.offset_of(found.entry.value), <const char *>&box, sizeof(box))
+        self.changed(found)
         return self.arena.at(box.block)
 
-    cdef int save_edit(self, uint64_t value, uint64_t old_length, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except -1:
+    cdef int save_edit(
+        self, uint64_t value, uint64_t old_length, uint64_t new_length, uint64_t edit_from, uint64_t edit_count
+    ) except -1:
         """Saves what an edit in place is about to overwrite, and zeroes the bytes that are new."""
         cdef uint64_t edit_end = edit_from + edit_count
         if edit_end > old_length:
@@ -265,23 +304,30 @@ cdef class Keyspace:
     # -- expiry, deletion, moving
 
     cdef int set_expiry(self, int db, Found *found, int64_t expiry) except -1:
-        cdef EntryView old = found.entry
+        cdef EntryView old
         cdef char *value
+        self.settle(db, found)
+        old = found.entry
         if expiry == old.expiry or (expiry < 0 and old.expiry < 0):
             return 0
         if expiry >= 0 and old.expiry >= 0:
             self.arena.put64(old.offset + 8, <uint64_t>expiry)
             found.entry.expiry = expiry
+            self.changed(found)
             return table_replace(self.arena, self.table_of(db), &found.place, old.offset, expiry, old.expiry)
         value = self.make(db, found, old.key, old.key_length, old.type, old.value_length, 0, expiry)
         memcpy(value, old.value, old.value_length)
         return 0
 
     cdef int delete(self, int db, Found *found, bint lazily) except -1:
+        self.settle(db, found)
+        if not found.exists:
+            return 0
         table_remove(self.arena, self.table_of(db), &found.place, found.entry.expiry)
         self.free_value(&found.entry, lazily)
         self.arena.free(found.entry.offset)
         found.exists = False
+        self.changed(found)
         return 0
 
     cdef int free_value(self, EntryView *entry, bint lazily) except -1:
@@ -296,42 +342,67 @@ cdef class Keyspace:
         self.arena.put64(box.block, root.dead_blocks)
         return self.arena.set_word(&root.dead_blocks, box.block)
 
-    cdef int move(self, int from_db, Found *found, int to_db, const char *new_key, uint64_t new_length, uint64_t new_hash) except -1:
-        cdef EntryView old = found.entry
+    cdef int move(
+        self, int from_db, Found *found, int to_db, const char *new_key, uint64_t new_length, uint64_t new_hash
+    ) except -1:
+        cdef EntryView old
         cdef Found target
-        cdef uint64_t offset = old.offset
-        cdef bint same_key = new_length == old.key_length and memcmp(new_key, old.key, new_length) == 0
+        cdef uint64_t offset
+        cdef char *value
+        cdef bint same_key = new_length == found.entry.key_length and memcmp(new_key, found.entry.key, new_length) == 0
         if same_key and from_db == to_db:
             return 0
         self.look(to_db, new_key, new_length, new_hash, &target)
         if target.exists:
             self.delete(to_db, &target, True)
-        self.relocate(from_db, found)
+        self.settle(from_db, found)
+        old = found.entry
+        offset = old.offset
         table_remove(self.arena, self.table_of(from_db), &found.place, old.expiry)
         if not same_key:
             offset = self.arena.alloc(entry_size(new_length, old.value_length, old.expiry >= 0))
-            memcpy(entry_format(self.arena.at(offset), old.type, new_key, new_length, old.value_length, old.expiry, old.clock), old.value, old.value_length)
+            value = self.arena.at(offset)
+            value = entry_format(value, old.type, new_key, new_length, old.value_length, old.expiry, old.clock)
+            memcpy(value, old.value, old.value_length)
             self.arena.free(old.offset)
         found.hash = new_hash
         table_insert(self.arena, self.table_of(to_db), new_hash, offset, old.expiry, &found.place)
         entry_view(self.arena.base, offset, &found.entry)
+        self.changed(found)
         return 0
+
+    cdef inline void changed(self, Found *found) noexcept:
+        """Notes a change, which `found` reflects already."""
+        self.changes += 1
+        found.changes = self.changes
+
+    cdef inline int settle(self, int db, Found *found) except -1:
+        """Brings a Found up to date before it is used to change its key."""
+        return self.relocate(db, found) if found.exists and found.changes != self.changes else 0
 
     cdef int relocate(self, int db, Found *found) except -1:
-        """Finds the place of an entry again after other changes to its table."""
         found.place = table_find(self.arena, self.table_of(db), found.hash, found.entry.key, found.entry.key_length)
+        found.exists = found.place.entry != 0
+        found.changes = self.changes
+        if found.exists:
+            entry_view(self.arena.base, found.place.entry, &found.entry)
         return 0
 
-    cdef int copy(self, Keyspace target, int to_db, Found *found, const char *new_key, uint64_t new_length, uint64_t new_hash) except -1:
+    cdef int copy(
+        self, Keyspace target, int to_db, Found *found, const char *new_key, uint64_t new_length, uint64_t new_hash
+    ) except -1:
         cdef EntryView *entry = &found.entry
         cdef Found made
         cdef Box box
+        cdef char *value
         made.exists = False
         made.hash = new_hash
         if entry.type == STRING_BOXED:
             box = box_of(entry)
-            return target.store_boxed(to_db, &made, new_key, new_length, self.arena.at(box.block), box.length, entry.expiry)
-        memcpy(target.make(to_db, &made, new_key, new_length, entry.type, entry.value_length, 0, entry.expiry), entry.value, entry.value_length)
+            value = self.arena.at(box.block)
+            return target.store_boxed(to_db, &made, new_key, new_length, value, box.length, entry.expiry)
+        value = target.make(to_db, &made, new_key, new_length, entry.type, entry.value_length, 0, entry.expiry)
+        memcpy(value, entry.value, entry.value_length)
         return 0
 
     # -- whole databases
@@ -379,7 +450,8 @@ cdef class Keyspace:
                 return None
             entry_view(self.arena.base, entry, &found.entry)
             # One that has expired is deleted by looking at it, so this ends.
-            self.look(db, found.entry.key, found.entry.key_length, hash_key(found.entry.key, found.entry.key_length), &found)
+            found.hash = hash_key(found.entry.key, found.entry.key_length)
+            self.look(db, found.entry.key, found.entry.key_length, found.hash, &found)
             if found.exists:
                 return PyBytes_FromStringAndSize(found.entry.key, found.entry.key_length)
 
@@ -395,12 +467,13 @@ cdef class Keyspace:
     cdef int expire_some(self, int budget) except -1:
         cdef uint64_t before = self.expired
         cdef ExpireContext context
-        cdef int databases
+        cdef int _databases
         context.keyspace = <void *>self
-        for databases in range(self.databases):
+        for _databases in range(self.databases):
             context.db = self.expire_db
             self.expire_cursor = table_expired(
-                self.arena, self.table_of(self.expire_db), self.expire_cursor, self.now_ms - 1, &budget, expire_entry, &context
+                self.arena, self.table_of(self.expire_db), self.expire_cursor, self.now_ms - 1, &budget, expire_entry,
+                &context,
             )
             if self.expire_cursor == 0:
                 self.expire_db = (self.expire_db + 1) % self.databases
@@ -426,7 +499,8 @@ cdef class Keyspace:
 
 cdef void copy_resized(char *to, uint64_t new_length, const char *old, uint64_t old_length) noexcept:
     cdef uint64_t kept = old_length if old_length < new_length else new_length
-    memcpy(to, old, kept)
+    if kept:
+        memcpy(to, old, kept)
     memset(to + kept, 0, new_length - kept)
 
 

@@ -1,7 +1,9 @@
-"""Segments: how a table's slots are read, and how segments grow, split, shrink and merge. The layout and its invariants are in table.pxd.
+"""Segments: how a table's slots are read, and how segments grow, split, shrink and merge. The layout and its invariants
+are in table.pxd.
 
-A change of shape reads the slots' words into a buffer of this process, lays them out in a new segment, points the directory at it and frees the old one. Growing
-and merging read no entry: the words are sorted by tag, and the tag is all that a layout needs. Only splitting looks at the keys.
+A change of shape reads the slots' words into a buffer of this process, lays them out in a new segment, points the
+directory at it and frees the old one. Growing and merging read no entry: the words are sorted by tag, and the tag is
+all that a layout needs. Only splitting looks at the keys.
 """
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from workers.memory.arena cimport Arena
@@ -71,7 +73,9 @@ cdef inline uint64_t *segment_slots(SegmentHeader *header) noexcept nogil:
     return <uint64_t *>(header + 1)
 
 cdef int segments_start(Arena arena, uint64_t root) except -1                   # gives an empty table its first segment
-cdef int segments_make_room(Arena arena, uint64_t root, uint64_t hash) except -1  # one step of growth for the segment of `hash`: larger, or split
-# After a removal: shrinks and merges around the segment of `hash`, and frees all when the table is empty. Without memory for that, leaves things as they are.
+# One step of growth for the segment of `hash`: larger, or split.
+cdef int segments_make_room(Arena arena, uint64_t root, uint64_t hash) except -1
+# After a removal: shrinks and merges around the segment of `hash`, and frees all when the table is empty. Without
+# memory for that, leaves things as they are.
 cdef int segments_tidy(Arena arena, uint64_t root, uint64_t hash) except -1
 cdef uint64_t segments_moved() noexcept

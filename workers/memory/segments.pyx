@@ -21,12 +21,12 @@ cdef uint64_t moved = 0
 cdef uint64_t *room(uint64_t words) except NULL:
     global buffer, buffer_words
     cdef void *grown
-    if words > buffer_words:
-        grown = realloc(buffer, words * 2 * sizeof(uint64_t))
+    if words >= buffer_words:
+        grown = realloc(buffer, (words + 1) * 2 * sizeof(uint64_t))
         if grown == NULL:
             raise OutOfMemory("no memory to lay out a table's segment")
         buffer = <uint64_t *>grown
-        buffer_words = words * 2
+        buffer_words = (words + 1) * 2
     return buffer
 
 
@@ -54,8 +54,10 @@ cdef uint64_t extent(const uint64_t *words, uint64_t count, uint64_t slots) noex
     return end
 
 
-cdef uint64_t lay_out(Arena arena, const uint64_t *words, uint64_t count, uint64_t slots, uint64_t spill, uint32_t depth, int64_t earliest) except 0:
-    """Makes a segment of the words, with at least so many slots and spill slots: what the allocator rounds up is used. Changes nothing reachable."""
+cdef uint64_t lay_out(
+    Arena arena, const uint64_t *words, uint64_t count, uint64_t slots, uint64_t spill, uint32_t depth, int64_t earliest
+) except 0:
+    """Makes a segment of the words, with at least so many slots and spill slots: what is rounded up is used."""
     global moved
     cdef uint64_t index, home, end = 0, room_for, segment, expiring = 0
     cdef SegmentHeader *header
@@ -78,13 +80,16 @@ cdef uint64_t lay_out(Arena arena, const uint64_t *words, uint64_t count, uint64
         to[end] = words[index]
         end += 1
         expiring += slot_expiring(words[index])
-    header.used, header.expiring, header.slots, header.spill = <uint32_t>count, <uint32_t>expiring, <uint32_t>slots, <uint16_t>spill
+    header.used, header.expiring = <uint32_t>count, <uint32_t>expiring
+    header.slots, header.spill = <uint32_t>slots, <uint16_t>spill
     header.depth, header.earliest = <uint16_t>depth, earliest
     moved += count
     return segment
 
 
-cdef uint64_t lay_out_if_room(Arena arena, const uint64_t *words, uint64_t count, uint64_t slots, uint32_t depth, int64_t earliest) except? 0:
+cdef uint64_t lay_out_if_room(
+    Arena arena, const uint64_t *words, uint64_t count, uint64_t slots, uint32_t depth, int64_t earliest
+) except? 0:
     """As lay_out, but answers 0 when the arena is full: what only saves memory must not keep anyone from deleting."""
     reserve_journal(arena)
     try:
@@ -94,7 +99,7 @@ cdef uint64_t lay_out_if_room(Arena arena, const uint64_t *words, uint64_t count
 
 
 cdef int reserve_journal(Arena arena) except -1:
-    """Makes sure that an allocation which fails from here on lacks memory, not room in the journal, which would leave it half done."""
+    """Makes sure that an allocation which fails lacks memory, not room in the journal: that leaves it half done."""
     if arena.header.journal_used + ALLOCATION_JOURNAL > arena.journal_ready:
         arena.provide_journal(arena.header.journal_used + ALLOCATION_JOURNAL)
     return 0
@@ -149,8 +154,9 @@ cdef int segments_make_room(Arena arena, uint64_t root, uint64_t hash) except -1
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef SegmentHeader *header = segment_of(arena, root, hash)
     cdef uint64_t slots = header.slots, wanted = slots + slots // 4
-    cdef bint splittable = header.depth < DEPTH_MAX and (header.depth < table.depth or <uint64_t>(2 * ENTRIES_PER_WORD) << header.depth <= table.count)
-    if header.used * 2 < slots:         # the spill is full while slots are free: the tags collide, more homes would not help
+    cdef uint64_t entries_to_double = <uint64_t>(2 * ENTRIES_PER_WORD) << table.depth
+    cdef bint splittable = header.depth < DEPTH_MAX and (header.depth < table.depth or entries_to_double <= table.count)
+    if header.used * 2 < slots:         # the spill is full, yet slots are free: tags collide, more homes would not help
         return relay(arena, root, hash, slots, header.spill + header.spill // 2 + 8)
     if wanted > SLOTS_SPLIT and splittable:
         return split(arena, root, hash)
@@ -161,7 +167,8 @@ cdef int relay(Arena arena, uint64_t root, uint64_t hash, uint64_t slots, uint64
     """Lays the segment of `hash` out anew with other numbers of slots."""
     cdef SegmentHeader *header = segment_of(arena, root, hash)
     cdef uint64_t *words = room(header.used)
-    return exchange(arena, root, hash, lay_out(arena, words, gather(header, words), slots, spill, header.depth, header.earliest))
+    cdef uint64_t count = gather(header, words)
+    return exchange(arena, root, hash, lay_out(arena, words, count, slots, spill, header.depth, header.earliest))
 
 
 cdef int exchange(Arena arena, uint64_t root, uint64_t hash, uint64_t segment) except -1:
@@ -211,7 +218,8 @@ cdef int split(Arena arena, uint64_t root, uint64_t hash) except -1:
     first = directory_index(hash, depth) * 2 * span
     for half in range(2):
         slots = slots_for(halves[half])
-        segment = lay_out(arena, words + count * (1 + half), halves[half], slots, default_spill(slots), depth + 1, earliest[half])
+        words += count
+        segment = lay_out(arena, words, halves[half], slots, default_spill(slots), depth + 1, earliest[half])
         point(arena, root, first + half * span, span, segment)
     arena.free(arena.offset_of(old))
     if span == 1:
@@ -219,8 +227,11 @@ cdef int split(Arena arena, uint64_t root, uint64_t hash) except -1:
     return 0
 
 
-cdef void part(Arena arena, uint64_t *words, uint64_t count, uint32_t depth, uint64_t *halves, int64_t *earliest) noexcept:
-    """Sorts words[0:count] into words[count:] and words[2*count:] by hash bit `depth` from the top; finds how many go where, and their earliest expiry."""
+cdef void part(
+    Arena arena, uint64_t *words, uint64_t count, uint32_t depth, uint64_t *halves, int64_t *earliest
+) noexcept:
+    """Sorts words[0:count] into words[count:] and words[2*count:] by hash bit `depth` from the top; finds how many go
+    where, and their earliest expiry."""
     cdef uint64_t index
     cdef int64_t expiry
     cdef EntryView view
@@ -245,7 +256,7 @@ cdef int segments_tidy(Arena arena, uint64_t root, uint64_t hash) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef SegmentHeader *header
     cdef uint64_t *words
-    cdef uint64_t segment
+    cdef uint64_t segment, count
     while merge(arena, root, hash):
         pass
     header = segment_of(arena, root, hash)
@@ -255,14 +266,15 @@ cdef int segments_tidy(Arena arena, uint64_t root, uint64_t hash) except -1:
         return set_directory(arena, root, 0, 0, 0)
     if header.used * 4 < header.slots and header.slots > 2 * SLOTS_MIN:
         words = room(header.used)
-        segment = lay_out_if_room(arena, words, gather(header, words), slots_for(header.used), header.depth, header.earliest)
+        count = gather(header, words)
+        segment = lay_out_if_room(arena, words, count, slots_for(count), header.depth, header.earliest)
         if segment:
             return exchange(arena, root, hash, segment)
     return 0
 
 
 cdef bint merge(Arena arena, uint64_t root, uint64_t hash) except -1:
-    """Makes one segment of the segment of `hash` and its other half if they have few entries and there is memory; answers whether it did."""
+    """Merges the segment of `hash` and its other half if both have few entries; answers whether it did."""
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint64_t *directory = directory_words(arena, table)
     cdef SegmentHeader *low = segment_at(arena, word_segment(directory[directory_index(hash, table.depth)]))
@@ -274,7 +286,8 @@ cdef bint merge(Arena arena, uint64_t root, uint64_t hash) except -1:
         return False
     span = <uint64_t>1 << (table.depth - depth)
     first = directory_index(hash, depth - 1) * 2 * span
-    low, high = segment_at(arena, word_segment(directory[first])), segment_at(arena, word_segment(directory[first + span]))
+    low = segment_at(arena, word_segment(directory[first]))
+    high = segment_at(arena, word_segment(directory[first + span]))
     count = low.used + high.used
     if low.depth != high.depth or count > MERGED_MAX:
         return False

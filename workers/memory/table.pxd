@@ -1,23 +1,36 @@
 """Table: an extendible hash table in the arena. It grows a segment at a time, never all at once.
 
-A table is a 32-byte TableRoot (the structs are in segments.pxd) anywhere in reachable memory. Its directory is a block of a TableGrave, unused while the table is alive, and 2^depth words, indexed
-by the hash's top `depth` bits; a word is   slots of the segment 24 bits | offset of the segment 40 bits   (high to low), so that a lookup reads no header.
-A segment is a SegmentHeader, then u64 slot[slots + spill]. A slot is 0 (empty) or   tag 26 bits | expiring 1 bit | entry offset >> 3, 37 bits   (high to low).
-The tag is hash bits 0..25; an entry's home slot is tag * slots >> 26. Slots in use are sorted by tag, each at its home or as close behind it as the order allows,
-without wrap: the spill slots at the end take the overflow; insertion and deletion shift their neighbours. So a miss ends as early as a hit.
-Segments grow in steps of 1.25 from 8 to about 1000 slots, then split in two by the next hash bit; so the load stays between 0.68 and 0.85. Segments with a load
-below 0.25 are laid out anew, two half-segments with few entries become one, and a table without entries has no memory.
+A table is a 32-byte TableRoot anywhere in reachable memory (the structs are in segments.pxd). Its directory is a
+block of a TableGrave, unused while the table is alive, and 2^depth words, indexed by the hash's top `depth` bits. A
+word is
+
+    slots of the segment 24 bits | offset of the segment 40 bits                        (high to low)
+
+so that a lookup reads no header. A segment is a SegmentHeader, then u64 slot[slots + spill]. A slot is 0 (empty) or
+
+    tag 26 bits | expiring 1 bit | entry offset >> 3, 37 bits                           (high to low)
+
+The tag is hash bits 0..25; an entry's home slot is tag * slots >> 26. Slots in use are sorted by tag, each at its
+home or as close behind it as the order allows, without wrap: the spill slots at the end take the overflow; insertion
+and deletion shift their neighbours. So a miss ends as early as a hit.
+
+Segments grow in steps of 1.25 from 8 to about 1000 slots, then split in two by the next hash bit; so the load stays
+between 0.6 and 0.85. Segments with a load below 0.25 are laid out anew, two half-segments with few entries become
+one, and a table without entries has no memory.
 
 Invariants
- 1. In the slots of a segment, those in use have ascending tags; none is before its home; no slot is empty between an entry's home and its place; the last one
-    is empty.
- 2. Segments cover ranges of the hash's top bits, in the directory's order. A SCAN cursor is a place in the order (segment's range, tag) with the depth of the
-    segment it was in. Splitting leaves what lies before a cursor before it (and what a scan has seen of the second half behind it, to be seen twice); merging
-    is noticed by the depth, and the whole merged segment is scanned again. So a scan misses no entry that was there from its start to its end.
- 3. Growing writes new segments and swaps directory words: one segment an insertion, at most 1024 entries are moved (unless hashes collide in
-    more than their top bits by design: the directory never has more than a word for 64 entries, and segments grow instead).
+ 1. In the slots of a segment, those in use have ascending tags; none is before its home; no slot is empty between an
+    entry's home and its place; the last one is empty.
+ 2. Segments cover ranges of the hash's top bits, in the directory's order. A SCAN cursor is a place in the order
+    (segment's range, tag) with the depth of the segment it was in. Splitting leaves what lies before a cursor before it
+    (and what a scan has seen of the second half behind it, to be seen twice); merging is noticed by the depth, and the
+    whole merged segment is scanned again. So a scan misses no entry that was there from its start to its end.
+ 3. Growing writes new segments and swaps directory words: one segment an insertion, at most 1024 entries are moved.
+    (Only if hashes collide by design in more than their top bits is it more: the directory never has more than a word
+    for 64 entries, and segments grow instead.)
  4. `earliest` is never later than the earliest expiry in the segment.
- 5. No two half-segments that could be merged are left by a removal that leaves one of them empty; so the last entry's removal finds one segment, and frees it.
+ 5. No two half-segments that could be merged are left by a removal that leaves one of them empty; so the last entry's
+    removal finds one segment, and frees it. Where a full arena prevents it, the next removal makes up for it.
 """
 from libc.stdint cimport int64_t, uint64_t
 from workers.memory.arena cimport Arena
@@ -34,16 +47,31 @@ cdef Place table_find(Arena arena, uint64_t root, uint64_t hash, const char *key
 # Asks for the cache line where a coming table_find starts; then, in a second round, for the entry it is likely to find.
 cdef void table_prefetch_slot(Arena arena, uint64_t root, uint64_t hash) noexcept
 cdef void table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept
-cdef int table_insert(Arena arena, uint64_t root, uint64_t hash, uint64_t entry, int64_t expiry, Place *place) except -1   # the key must not be there; fills `place`
-cdef int table_replace(Arena arena, uint64_t root, Place *place, uint64_t entry, int64_t expiry, int64_t old_expiry) except -1  # same key, other entry or expiry (-1 none)
-cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expiry) except -1                # does not free the entry, which it may read
-cdef uint64_t table_scan(Arena arena, uint64_t root, uint64_t cursor, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF  # a few entries; 0 = done; 48-bit cursors
-cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept                               # an entry; 0 = there is none
-# Takes entries whose expiry is <= now, in segments from `cursor` on; visit removes them. `budget` goes down by one for each segment looked at and each entry
+# The key must not be there; fills `place`.
+cdef int table_insert(Arena arena, uint64_t root, uint64_t hash, uint64_t entry, int64_t expiry, Place *place) except -1
+# Same key, other entry or expiry (-1 none).
+cdef int table_replace(
+    Arena arena, uint64_t root, Place *place, uint64_t entry, int64_t expiry, int64_t old_expiry
+) except -1
+# Does not free the entry, which it may read.
+cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expiry) except -1
+# A few entries; 0 = done; 48-bit cursors.
+cdef uint64_t table_scan(
+    Arena arena, uint64_t root, uint64_t cursor, visit_entry visit, void *context
+) except? 0xFFFFFFFFFFFFFFFF
+# An entry; 0 = there is none.
+cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept
+# Takes entries whose expiry is <= now, in segments from `cursor` on; visit removes them. `budget` goes down by one
+# for each segment looked at and each entry
 # taken, and the walk ends when it is used up. Answers the next cursor (0 = wrapped).
-cdef uint64_t table_expired(Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF
-# Makes the table at `root` empty at once; answers its directory's block, whose TableGrave keeps what table_dismantle needs, or 0 if it had no memory.
+cdef uint64_t table_expired(
+    Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context
+) except? 0xFFFFFFFFFFFFFFFF
+# Makes the table at `root` empty at once; answers its directory's block, whose TableGrave keeps what table_dismantle
+# needs, or 0 if it had no memory.
 cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFFF
-# Frees an unlinked table step by step, entries through visit, about `budget` of them (in whole segments, at least one); answers 1 when all is gone.
+# Frees an unlinked table step by step, entries through visit, about `budget` of them (in whole segments, at least
+# one); answers 1 when all is gone.
 cdef int table_dismantle(Arena arena, uint64_t directory, int budget, visit_entry visit, void *context) except -1
-cdef uint64_t table_moved() noexcept                                                                         # entries moved by growth and shrinking in this process
+# Entries moved by growth and shrinking in this process.
+cdef uint64_t table_moved() noexcept

@@ -1,13 +1,14 @@
 """The table: see table.pxd for layout and invariants; segments.pyx lays segments out."""
-from libc.stdint cimport INT64_MAX, UINT64_MAX
+from libc.stdint cimport INT64_MAX
 from libc.string cimport memmove, memset
 
 from shardkv.atomic cimport prefetch
 from shardkv.hashing cimport hash_key
 from workers.memory.entry cimport EntryView, entry_expiry, entry_has_key, entry_view
 from workers.memory.segments cimport (
-    DEPTH_MAX, TAG_BITS, SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, home_of, segment_at, segment_slots, segments_make_room, segments_moved, segments_start, segments_tidy,
-    slot_entry, slot_expiring, slot_tag, slot_word, tag_of, word_segment, word_slots,
+    DEPTH_MAX, TAG_BITS, SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, home_of, segment_at,
+    segment_slots, segments_make_room, segments_moved, segments_start, segments_tidy, slot_entry, slot_expiring,
+    slot_tag, slot_word, tag_of, word_segment, word_slots,
 )
 
 cdef enum:
@@ -83,7 +84,9 @@ cdef inline int note_expiry(Arena arena, uint64_t segment, int64_t expiry) excep
     return 0
 
 
-cdef int table_insert(Arena arena, uint64_t root, uint64_t hash, uint64_t entry, int64_t expiry, Place *place) except -1:
+cdef int table_insert(
+    Arena arena, uint64_t root, uint64_t hash, uint64_t entry, int64_t expiry, Place *place
+) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint64_t tag = tag_of(hash)
     cdef SegmentHeader *header
@@ -114,7 +117,9 @@ cdef int table_insert(Arena arena, uint64_t root, uint64_t hash, uint64_t entry,
     return count_change(arena, root, place.segment, 1, expiry >= 0)
 
 
-cdef int table_replace(Arena arena, uint64_t root, Place *place, uint64_t entry, int64_t expiry, int64_t old_expiry) except -1:
+cdef int table_replace(
+    Arena arena, uint64_t root, Place *place, uint64_t entry, int64_t expiry, int64_t old_expiry
+) except -1:
     cdef uint64_t old = (<uint64_t *>arena.at(place.slot))[0]
     cdef uint64_t word = slot_word(slot_tag(old), expiry >= 0, entry)
     if word != old:
@@ -148,15 +153,17 @@ cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expi
 
 # -- walking
 
-cdef uint64_t table_scan(Arena arena, uint64_t root, uint64_t cursor, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF:
+cdef uint64_t table_scan(
+    Arena arena, uint64_t root, uint64_t cursor, visit_entry visit, void *context
+) except? 0xFFFFFFFFFFFFFFFF:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint64_t position = cursor >> 22 & 0x3FFFFFF, depth = cursor >> CURSOR_TAG_BITS & 31, tag = cursor & 0x1FFFF
     cdef uint64_t seen = 0, next_tag
     cdef SegmentHeader *header
-    cdef int segments
+    cdef int _segments
     if table.directory == 0:
         return 0
-    for segments in range(SCAN_SEGMENTS):
+    for _segments in range(SCAN_SEGMENTS):
         header = segment_at(arena, word_segment(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
         if header.depth < depth:        # merged since: what the cursor has passed of one half says nothing of the other
             tag = 0
@@ -173,8 +180,10 @@ cdef uint64_t table_scan(Arena arena, uint64_t root, uint64_t cursor, visit_entr
     return position << 22
 
 
-cdef uint64_t scan_segment(Arena arena, SegmentHeader *header, uint64_t tag, uint64_t *seen, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF:
-    """Visits a few entries from upper tag bits `tag` on, all with the same upper tag bits together; answers the next such bits, 0 at the end."""
+cdef uint64_t scan_segment(
+    Arena arena, SegmentHeader *header, uint64_t tag, uint64_t *seen, visit_entry visit, void *context
+) except? 0xFFFFFFFFFFFFFFFF:
+    """Visits a few entries from upper tag bits `tag` on, equal ones together; answers the next bits, 0 at the end."""
     cdef uint64_t *slot = segment_slots(header)
     cdef uint64_t *end = slot + header.slots + header.spill
     cdef uint64_t upper, last = 0
@@ -195,10 +204,10 @@ cdef uint64_t scan_segment(Arena arena, SegmentHeader *header, uint64_t tag, uin
 cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef SegmentHeader *header
-    cdef uint64_t index = 0, slot, tries
+    cdef uint64_t index = 0, slot, _tries
     if table.count == 0:
         return 0
-    for tries in range(256):
+    for _tries in range(256):
         seed = (seed ^ seed >> 29) * <uint64_t>0xBF58476D1CE4E5B9 + <uint64_t>0x9E3779B97F4A7C15
         index = directory_index(seed, table.depth)
         header = segment_at(arena, word_segment(directory_words(arena, table)[index]))
@@ -215,7 +224,9 @@ cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept:
         index = index + 1 & (<uint64_t>1 << table.depth) - 1
 
 
-cdef uint64_t table_expired(Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context) except? 0xFFFFFFFFFFFFFFFF:
+cdef uint64_t table_expired(
+    Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context
+) except? 0xFFFFFFFFFFFFFFFF:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint64_t position = cursor & 0x3FFFFFF, segment, step
     cdef SegmentHeader *header
@@ -238,7 +249,7 @@ cdef uint64_t table_expired(Arena arena, uint64_t root, uint64_t cursor, int64_t
 
 
 cdef int take_expired(Arena arena, uint64_t segment, int64_t now, visit_entry visit, void *context) except -1:
-    """Visits up to TAKEN_MAX expired entries of a segment; answers how many. When that is fewer, `earliest` is exact afterwards."""
+    """Visits up to TAKEN_MAX expired entries of a segment; answers how many. If fewer, `earliest` is exact then."""
     cdef SegmentHeader *header = segment_at(arena, segment)
     cdef uint64_t *slots = segment_slots(header)
     cdef uint64_t taken[TAKEN_MAX]

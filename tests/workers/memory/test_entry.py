@@ -16,7 +16,8 @@ def test_what_is_written_is_read_back(type_: int, key: bytes, value: bytes, expi
     data = c.format_entry(type_, key, value, expiry, clock)
     assert len(data) == 8 + 8 * (expiry >= 0) + len(key) + len(value)
     assert c.parse_entry(data) == {
-        "type": type_, "key": key, "value": value, "expiry": expiry, "clock": clock, "has_expiry": expiry >= 0, "long": False,
+        "type": type_, "key": key, "value": value, "expiry": expiry, "clock": clock,
+        "has_expiry": expiry >= 0, "long": False,
     }
     assert c.has_key(data, key)
     assert not c.has_key(data, key + b"x")

@@ -71,7 +71,9 @@ class Store:
             while cursor or not started:
                 cursor, some = c.scan(self.keyspace, db, cursor)
                 for key, _ in some:
-                    keys[key] = (c.get(self.keyspace, db, key) or b"", (c.facts(self.keyspace, db, key) or {})["expiry"])
+                    facts = c.facts(self.keyspace, db, key)
+                    assert facts is not None
+                    keys[key] = (c.get(self.keyspace, db, key) or b"", facts["expiry"])
                 started = True
             now_content.append(keys)
         return now_content
@@ -102,9 +104,10 @@ def store(path: str) -> Iterator[Store]:
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        (b"", EMBEDDED), (b"abc", EMBEDDED), (b"x" * 44, EMBEDDED), (b"x" * 45, RAW), (b"x" * 2048, RAW), (b"x" * 2049, BOXED),
-        (b"x" * 5 * MIB, BOXED), (b"0", INT), (b"-1", INT), (b"9223372036854775807", INT), (b"-9223372036854775808", INT),
-        (b"9223372036854775808", EMBEDDED), (b"-0", EMBEDDED), (b"01", EMBEDDED), (b"+1", EMBEDDED), (b" 1", EMBEDDED), (b"1 ", EMBEDDED),
+        (b"", EMBEDDED), (b"abc", EMBEDDED), (b"x" * 44, EMBEDDED), (b"x" * 45, RAW), (b"x" * 2048, RAW),
+        (b"x" * 2049, BOXED), (b"x" * 5 * MIB, BOXED), (b"0", INT), (b"-1", INT), (b"9223372036854775807", INT),
+        (b"-9223372036854775808", INT), (b"9223372036854775808", EMBEDDED), (b"-0", EMBEDDED),
+        (b"01", EMBEDDED), (b"+1", EMBEDDED), (b" 1", EMBEDDED), (b"1 ", EMBEDDED),
     ],
 )
 @pytest.mark.parametrize("key", [b"", b"key", b"k" * 1022, b"k" * 1023, b"k" * 70_000])
@@ -138,8 +141,9 @@ def test_overwriting_with_about_the_same_size_is_done_in_place(store: Store) -> 
 
 
 def test_an_edit_zeroes_what_is_new_and_leaves_the_rest(store: Store) -> None:
+    edits = ((5000, 4000, b"abc"), (60, 50, b"ab"), (20, 17, b"abc"), (3000, 0, b"z" * 3000), (2, 1, b"y"), (1, 0, b""))
     for old in (None, b"123", b"x" * 10, b"x" * 50, b"x" * 3000):
-        for new_length, at, data in ((5000, 4000, b"abc"), (60, 50, b"ab"), (20, 17, b"abc"), (3000, 0, b"z" * 3000), (2, 1, b"y"), (1, 0, b"")):
+        for new_length, at, data in edits:
             for key in (b"key", b"k" * 2000):
                 store.run(lambda key=key: c.delete(store.keyspace, 0, key))
                 if old is not None:
@@ -167,7 +171,8 @@ def test_appending_seldom_moves_a_value(store: Store) -> None:
 def test_an_edit_of_a_large_value_journals_what_it_changes(store: Store) -> None:
     store.put(b"key", b"x" * 4 * MIB)
     before = store.arena.fingerprint()
-    for new_length, at, data in ((4 * MIB, 5, b"abc"), (4 * MIB + 10, 4 * MIB, b"a" * 10), (4 * MIB, 0, b"y" * 3 * MIB)):
+    edits = ((4 * MIB, 5, b"abc"), (4 * MIB + 10, 4 * MIB, b"a" * 10), (4 * MIB, 0, b"y" * 3 * MIB))
+    for new_length, at, data in edits:
         store.begin()
         c.edit(store.keyspace, 0, b"key", new_length, at, data)
         assert a.journal_used(store.arena) < 20_000
@@ -189,6 +194,18 @@ def test_the_access_clock_is_set_by_find_only_when_it_differs(store: Store) -> N
     c.get(store.keyspace, 0, b"key")
     assert a.journal_used(store.arena) == 0
     a.commit(store.arena)
+
+
+def test_what_was_found_survives_changes_to_other_keys(store: Store) -> None:
+    for number in range(1500):
+        store.put(b"key:%d" % (number * 2), b"old")
+    for number in range(1500):
+        pair = [b"key:%d" % (number * 2), b"key:%d" % (number * 2 + 1 if number % 2 else 2998 - number * 2)]
+        if pair[0] != pair[1]:
+            long = b"v" * (number % 100)
+            store.run(lambda pair=pair, long=long: c.put_first_found_last(store.keyspace, 0, pair, long, True))
+            assert store.get(pair[0]) == long
+    store.check()
 
 
 def test_no_database_beyond_the_last(store: Store) -> None:
@@ -230,11 +247,8 @@ def test_a_key_is_there_until_its_time_has_passed(store: Store) -> None:
 
 def test_memory_of_expired_keys_is_back_with_no_one_reading(store: Store) -> None:
     empty = store.arena.used_bytes
-    for start in range(0, 9000, 500):
-        store.run(lambda start=start: [
-            c.put(store.keyspace, number % DATABASES, b"key:%d" % number, b"v" * 100, NOW + number if number % 3 else -1)
-            for number in range(start, start + 500)
-        ])
+    for number in range(9000):
+        store.put(b"key:%d" % number, b"v" * 100, NOW + number if number % 3 else -1, number // 3 % DATABASES)
     before = store.arena.fingerprint()
     assert store.run(lambda: c.expire_some(store.keyspace, 10_000)) == 0
     assert store.arena.fingerprint() == before  # nothing is due: nothing is written
@@ -251,7 +265,8 @@ def test_memory_of_expired_keys_is_back_with_no_one_reading(store: Store) -> Non
         pass
     assert sum(c.count(store.keyspace, db) for db in range(DATABASES)) == 3000
     assert sum(c.expiring(store.keyspace, db) for db in range(DATABASES)) == 0
-    store.run(lambda: [c.delete(store.keyspace, db, b"key:%d" % number) for db in range(DATABASES) for number in range(9000)])
+    for number in range(0, 9000, 3):
+        assert store.run(lambda number=number: c.delete(store.keyspace, number // 3 % DATABASES, b"key:%d" % number))
     assert store.arena.used_bytes == empty
 
 
@@ -261,7 +276,8 @@ def test_memory_of_expired_keys_is_back_with_no_one_reading(store: Store) -> Non
 def test_a_flushed_database_is_freed_in_steps(store: Store) -> None:
     empty = store.arena.used_bytes
     for db in (0, 1):
-        store.run(lambda db=db: [c.put(store.keyspace, db, b"key:%d" % number, b"v" * (number % 3000)) for number in range(3000)])
+        for number in range(3000):
+            store.put(b"key:%d" % number, b"v" * number, db=db)
     store.put(b"large", b"v" * 3 * MIB)
     store.run(lambda: c.delete(store.keyspace, 0, b"large", True))
     full = store.arena.used_bytes
@@ -330,7 +346,9 @@ def test_a_full_arena_takes_no_key_but_lets_go_of_all(path: str) -> None:
 
 databases = st.integers(0, DATABASES - 1)
 keys = st.sampled_from([b"", b"a", b"b", b"c", b"k" * 1500, *(b"key:%d" % number for number in range(0, 400, 40))])
-values = st.sampled_from([b"", b"1", b"-77", b"text", b"x" * 44, b"x" * 60, b"x" * 64, b"x" * 2048, b"x" * 2049, b"x" * 40_000])
+values = st.sampled_from(
+    [b"", b"1", b"-77", b"text", b"x" * 44, b"x" * 60, b"x" * 64, b"x" * 2048, b"x" * 2049, b"x" * 40_000]
+)
 expiries = st.one_of(st.just(-1), st.integers(0, 100))
 
 
@@ -385,7 +403,8 @@ class KeyspaceMachine(RuleBasedStateMachine):
         def work(model: Model) -> None:
             for each in range(first, first + number):
                 self.drop_expired(model, db, b"key:%d" % each)
-                assert c.delete(self.keyspace, db, b"key:%d" % each) == (model[db].pop(b"key:%d" % each, None) is not None)
+                there = model[db].pop(b"key:%d" % each, None) is not None
+                assert c.delete(self.keyspace, db, b"key:%d" % each) == there
         self.transaction(keep, work)
 
     @rule(keep=st.booleans(), db=databases, key=keys)
@@ -498,7 +517,7 @@ TestKeyspaceMachine.settings = settings(max_examples=20, stateful_step_count=30)
 
 def prepare(store: Store) -> None:
     keyspace = store.keyspace
-    store.run(lambda: [c.put(keyspace, 0, b"key:%d" % number, b"v" * (number % 80)) for number in range(854)])
+    store.run(lambda: [c.put(keyspace, 0, b"key:%d" % number, b"v" * (number % 80)) for number in range(960)])
     store.run(lambda: [c.put(keyspace, 1, b"key:%d" % number, b"v" * 10, NOW + number) for number in range(40)])
     store.run(lambda: [c.put(keyspace, 2, b"key:%d" % number, b"v" * 3000) for number in range(6)])
     store.put(b"boxed", b"x" * 5000)
@@ -507,8 +526,14 @@ def prepare(store: Store) -> None:
     store.run(lambda: c.flush(keyspace, 2))
 
 
+def reshaping(work: Callable[[], object]) -> None:
+    before = c.moved()
+    work()
+    assert c.moved() > before
+
+
 OPERATIONS: dict[str, Callable[[Keyspace], object]] = {
-    "insert, splitting": lambda k: [c.put(k, 0, b"more:%d" % number, b"v") for number in range(3)],
+    "insert, splitting": lambda k: reshaping(lambda: c.put(k, 0, b"more", b"v")),
     "insert, first key": lambda k: c.put(k, 2, b"key", b"value"),
     "overwrite in place": lambda k: c.put(k, 1, b"key:5", b"w" * 10, NOW + 99),
     "overwrite, longer": lambda k: c.put(k, 1, b"key:5", b"w" * 100),
@@ -520,7 +545,7 @@ OPERATIONS: dict[str, Callable[[Keyspace], object]] = {
     "expire": lambda k: c.set_expiry(k, 0, b"key:7", NOW + 5),
     "persist": lambda k: c.set_expiry(k, 1, b"key:7", -1),
     "delete": lambda k: c.delete(k, 0, b"key:8"),
-    "delete, shrinking": lambda k: [c.delete(k, 1, b"key:%d" % number) for number in range(35)],
+    "delete, shrinking": lambda k: reshaping(lambda: [c.delete(k, 1, b"key:%d" % number) for number in range(35)]),
     "delete, lazily": lambda k: c.delete(k, 1, b"large", True),
     "move": lambda k: c.move(k, 0, b"key:9", 1, b"key:9"),
     "rename": lambda k: c.move(k, 0, b"boxed", 0, b"key:10"),

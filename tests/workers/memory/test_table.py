@@ -116,7 +116,9 @@ churn = st.tuples(st.sampled_from(["grow", "shrink", "nothing"]), st.integers(1,
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stable=st.integers(1, 400), volatile=st.integers(0, 3000), changes=st.lists(churn, max_size=25))
-def test_a_scan_misses_no_key_that_stays(tmp_path_factory: pytest.TempPathFactory, stable: int, volatile: int, changes: list[tuple[str, int, int]]) -> None:
+def test_a_scan_misses_no_key_that_stays(
+    tmp_path_factory: pytest.TempPathFactory, stable: int, volatile: int, changes: list[tuple[str, int, int]]
+) -> None:
     store = Store(tmp_path_factory.mktemp("scan") / "arena-0")
     stays = {b"stays:%d" % number for number in range(stable)}
     store.put(*stays, *names(0, volatile))
