@@ -132,5 +132,6 @@ cdef class Keyspace:
     ) except -1
     cdef int free_value(self, EntryView *entry, bint lazily) except -1
     cdef void changed(self, Found *found) noexcept
-    cdef int settle(self, int db, Found *found) except -1
-    cdef int relocate(self, int db, Found *found) except -1
+    cdef int settle(self, int db, Found *found, const char *key, uint64_t length) except -1
+    cdef bint still_there(self, int db, Found *found) except -1
+    cdef int relocate(self, int db, Found *found, const char *key, uint64_t length) except -1

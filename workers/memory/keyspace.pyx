@@ -153,7 +153,7 @@ cdef class Keyspace:
         """Makes or overwrites a key with an inline value."""
         cdef EntryView *entry = &found.entry
         cdef uint64_t old, word
-        self.settle(db, found)
+        self.settle(db, found, key, length)
         if not found.exists or not self.fits(entry, value_length, expiry):
             if found.exists:
                 self.free_value(entry, False)
@@ -192,7 +192,7 @@ cdef class Keyspace:
 
     cdef int put_box(self, int db, Found *found, const char *key, uint64_t length, Box *box, int64_t expiry) except -1:
         """Makes or overwrites a key with a boxed value; frees the value it had."""
-        self.settle(db, found)
+        self.settle(db, found, key, length)
         if found.exists:
             self.free_value(&found.entry, False)
             if found.entry.type == STRING_BOXED and (expiry >= 0) == (found.entry.expiry >= 0):
@@ -230,12 +230,12 @@ cdef class Keyspace:
     ) except NULL:
         cdef EntryView *entry = &found.entry
         cdef char scratch[24]
-        cdef const char *old = NULL
+        cdef const char *old = scratch
         cdef char *value
         cdef uint64_t old_length = 0, room = new_length
         cdef int64_t expiry = -1
         cdef Box box
-        self.settle(db, found)
+        self.settle(db, found, key, length)
         if found.exists:
             if entry.type == STRING_BOXED:
                 return self.edit_box(found, new_length, edit_from, edit_count)
@@ -306,7 +306,8 @@ cdef class Keyspace:
     cdef int set_expiry(self, int db, Found *found, int64_t expiry) except -1:
         cdef EntryView old
         cdef char *value
-        self.settle(db, found)
+        if not self.still_there(db, found):
+            return 0
         old = found.entry
         if expiry == old.expiry or (expiry < 0 and old.expiry < 0):
             return 0
@@ -320,8 +321,7 @@ cdef class Keyspace:
         return 0
 
     cdef int delete(self, int db, Found *found, bint lazily) except -1:
-        self.settle(db, found)
-        if not found.exists:
+        if not self.still_there(db, found):
             return 0
         table_remove(self.arena, self.table_of(db), &found.place, found.entry.expiry)
         self.free_value(&found.entry, lazily)
@@ -355,7 +355,8 @@ cdef class Keyspace:
         self.look(to_db, new_key, new_length, new_hash, &target)
         if target.exists:
             self.delete(to_db, &target, True)
-        self.settle(from_db, found)
+        if not self.still_there(from_db, found):
+            return 0
         old = found.entry
         offset = old.offset
         table_remove(self.arena, self.table_of(from_db), &found.place, old.expiry)
@@ -376,12 +377,18 @@ cdef class Keyspace:
         self.changes += 1
         found.changes = self.changes
 
-    cdef inline int settle(self, int db, Found *found) except -1:
+    cdef inline int settle(self, int db, Found *found, const char *key, uint64_t length) except -1:
         """Brings a Found up to date before it is used to change its key."""
-        return self.relocate(db, found) if found.exists and found.changes != self.changes else 0
+        return self.relocate(db, found, key, length) if found.changes != self.changes else 0
 
-    cdef int relocate(self, int db, Found *found) except -1:
-        found.place = table_find(self.arena, self.table_of(db), found.hash, found.entry.key, found.entry.key_length)
+    cdef inline bint still_there(self, int db, Found *found) except -1:
+        """As settle, for what only changes a key that exists; answers whether it does."""
+        if found.exists:
+            self.settle(db, found, found.entry.key, found.entry.key_length)
+        return found.exists
+
+    cdef int relocate(self, int db, Found *found, const char *key, uint64_t length) except -1:
+        found.place = table_find(self.arena, self.table_of(db), found.hash, key, length)
         found.exists = found.place.entry != 0
         found.changes = self.changes
         if found.exists:
@@ -397,6 +404,7 @@ cdef class Keyspace:
         cdef char *value
         made.exists = False
         made.hash = new_hash
+        made.changes = target.changes
         if entry.type == STRING_BOXED:
             box = box_of(entry)
             value = self.arena.at(box.block)
@@ -411,6 +419,7 @@ cdef class Keyspace:
         cdef TableRoot *left = <TableRoot *>self.arena.at(self.table_of(a))
         cdef TableRoot *right = <TableRoot *>self.arena.at(self.table_of(b))
         cdef TableRoot kept = left[0]
+        self.changes += 1
         self.arena.write(self.table_of(a), <const char *>right, sizeof(TableRoot))
         return self.arena.write(self.table_of(b), <const char *>&kept, sizeof(TableRoot))
 
@@ -422,6 +431,7 @@ cdef class Keyspace:
             for each in range(self.databases):
                 self.flush(each)
             return 0
+        self.changes += 1
         directory = table_unlink(self.arena, self.table_of(db))
         if directory:
             self.arena.put64(directory, root.dead_tables)           # TableGrave.next
@@ -530,7 +540,7 @@ cdef int expire_entry(void *context, uint64_t entry) except -1:
     cdef Found found
     entry_view(keyspace.arena.base, entry, &found.entry)
     found.hash = hash_key(found.entry.key, found.entry.key_length)
-    keyspace.relocate((<ExpireContext *>context).db, &found)
+    keyspace.relocate((<ExpireContext *>context).db, &found, found.entry.key, found.entry.key_length)
     keyspace.delete((<ExpireContext *>context).db, &found, True)
     keyspace.expired += 1
     return 0

@@ -201,10 +201,12 @@ def test_what_was_found_survives_changes_to_other_keys(store: Store) -> None:
         store.put(b"key:%d" % (number * 2), b"old")
     for number in range(1500):
         pair = [b"key:%d" % (number * 2), b"key:%d" % (number * 2 + 1 if number % 2 else 2998 - number * 2)]
-        if pair[0] != pair[1]:
-            long = b"v" * (number % 100)
-            store.run(lambda pair=pair, long=long: c.put_first_found_last(store.keyspace, 0, pair, long, True))
-            assert store.get(pair[0]) == long
+        long = b"v" * (number % 100)
+        store.run(lambda pair=pair, long=long: c.put_first_found_last(store.keyspace, 0, pair, long, True))
+        assert store.get(pair[0]) == long
+        new = b"new:%d" % number
+        store.run(lambda new=new, long=long: c.put_first_found_last(store.keyspace, 0, [new, new], long, False))
+        assert store.get(new) == long
     store.check()
 
 
