@@ -59,7 +59,7 @@ def names(first: int, end: int) -> list[bytes]:
 
 
 def test_growth_moves_few_entries_at_a_time_and_keeps_the_load(store: Store) -> None:
-    worst, loads = 0, []
+    worst, loads, at_first = 0, [], c.moved()
     for number in range(40_000):
         before = c.moved()
         store.put(b"key:%d" % number)
@@ -69,7 +69,7 @@ def test_growth_moves_few_entries_at_a_time_and_keeps_the_load(store: Store) -> 
     assert worst <= 1024
     assert 0.6 < min(loads) and max(loads) < 0.86
     assert len(store.check()) > 30
-    assert c.moved() < 200_000  # growing costs less than five moves an entry
+    assert c.moved() - at_first < 200_000  # growing costs less than five moves an entry
 
 
 def test_a_table_gives_its_memory_back(store: Store) -> None:
