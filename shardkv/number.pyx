@@ -1,13 +1,18 @@
 """Numbers as text: see number.pxd. The C library's locale is never set, so its decimal point is a point."""
+from cpython.exc cimport PyErr_Clear
+from cpython.mem cimport PyMem_Free
 from libc cimport errno  # as a module: an assignment to a name of its own would make a local of it
 from libc.math cimport fabs, isinf, isnan
 from libc.stdint cimport uint64_t
 from libc.stdio cimport snprintf
-from libc.stdlib cimport strtod
+from libc.stdlib cimport atoi, strtod
 from libc.string cimport memcpy, memset
 
 cdef extern from "<stdlib.h>" nogil:
     long double strtold(const char *text, char **end)
+
+cdef extern from "Python.h":
+    char *PyOS_double_to_string(double value, char format, int precision, int flags, int *kind)
 
 cdef extern from "<math.h>" nogil:
     bint is_nan "isnan" (long double value)
@@ -16,11 +21,7 @@ cdef extern from "<math.h>" nogil:
 cdef enum:
     INT64_DIGITS = 20
     FLOAT_TEXT = 5120           # bytes: longer arguments are no numbers
-    DOUBLE_DIGITS = 17          # enough for any double to read back equal
-    DOUBLE_SAFE_DIGITS = 15     # any decimal of so many digits survives the way through a normal double
-
-cdef extern from "<float.h>" nogil:
-    const double DBL_MIN
+    DOUBLE_TEXT = 32            # bytes: more than any double takes in its shortest form
 
 
 # -- integers
@@ -122,31 +123,39 @@ cdef bint parse_double(const char *text, size_t length, double *value) noexcept:
 
 cdef int shortest_digits(double value, char *digits, int *exponent) noexcept:
     # The fewest decimal digits that read back as `value` (positive, finite): value = 0.d1d2… * 10 ^ exponent.
-    # Answers their number.
-    cdef char text[DOUBLE_DIGITS + 16]
-    cdef int count = DOUBLE_SAFE_DIGITS if value >= DBL_MIN else 1
-    while True:
-        snprintf(text, sizeof(text), "%.*e", count - 1, value)
-        if count == DOUBLE_DIGITS or strtod(text, NULL) == value:
-            break
-        count += 1
-    # text is d.ddd…e±xx, or de±xx
-    cdef int mantissa = count if count == 1 else count + 1
-    exponent[0] = exponent_of(text + mantissa + 1) + 1
-    digits[0] = text[0]
-    memcpy(digits + 1, text + 2, count - 1)
-    while count > 1 and digits[count - 1] == c'0':
-        count -= 1
+    # Answers their number. Python knows them; without memory to ask it, 17 digits do as well, though they may be more.
+    cdef char spare[DOUBLE_TEXT]
+    cdef char *text = PyOS_double_to_string(value, c'r', 0, 0, NULL)
+    cdef int count
+    if text == NULL:
+        PyErr_Clear()
+        snprintf(spare, DOUBLE_TEXT, "%.17g", value)
+        return take_digits(spare, digits, exponent)
+    count = take_digits(text, digits, exponent)
+    PyMem_Free(text)
     return count
 
 
-cdef int exponent_of(const char *text) noexcept nogil:
-    cdef int value = 0
-    cdef int at = 1
-    while text[at]:
-        value = value * 10 + text[at] - c'0'
-        at += 1
-    return -value if text[0] == c'-' else value
+cdef int take_digits(const char *text, char *digits, int *exponent) noexcept nogil:
+    # `text` is digits, perhaps with a point among them, perhaps with an exponent. Zeros at both ends are left out.
+    cdef bint whole = True  # before the point
+    cdef int count = 0
+    exponent[0] = 0
+    while text[0] and text[0] != c'e':
+        if text[0] == c'.':
+            whole = False
+        elif count or text[0] != c'0':
+            digits[count] = text[0]
+            count += 1
+            exponent[0] += whole
+        elif not whole:
+            exponent[0] -= 1
+        text += 1
+    if text[0] == c'e':
+        exponent[0] += atoi(text + 1)
+    while digits[count - 1] == c'0':
+        count -= 1
+    return count
 
 
 cdef int place_digits(const char *digits, int count, int exponent, char *out) noexcept:
@@ -176,7 +185,7 @@ cdef int place_digits(const char *digits, int count, int exponent, char *out) no
 
 
 cdef int print_double(double value, char *out) noexcept:
-    cdef char digits[DOUBLE_DIGITS]
+    cdef char digits[DOUBLE_TEXT]
     cdef int exponent, count
     cdef int sign = 0
     if isnan(value):
