@@ -19,7 +19,7 @@ from shardkv.acceptor.parser cimport (
 
 
 def parse(chunks: list[bytes], uint64_t bulk_max=512 << 20, bint authenticated=True) -> tuple[list[list[bytes]], str]:
-    """Requests in a stream that comes in these pieces, and the error that ended it or "". Checks the frame's invariants."""
+    """Requests in a stream that comes in pieces, and the error that ended it or "". Checks the frame's invariants."""
     cdef Frame frame
     cdef bytes chunk
     cdef char *data = NULL
@@ -46,7 +46,8 @@ cdef char *moved_with(const char *data, uint64_t length, bytes more) except NULL
     cdef char *moved = <char *>malloc(max(length + <uint64_t>len(more), <uint64_t>1))
     if moved == NULL:
         raise MemoryError
-    memcpy(moved, data, length)
+    if length:
+        memcpy(moved, data, length)
     memcpy(moved + length, <const char *>more, len(more))
     return moved
 
@@ -77,8 +78,10 @@ def join(int kind, replies: list[bytes | None], owners: tuple[int, ...] = ()) ->
     cdef Join *joining
     cdef bint complete = False
     cdef bytes reply
-    joining = join_new(kind, len(replies), sum(r is not None for r in replies), len(owners) if kind == JOIN_ARRAY else 0)
-    for key, owner in enumerate(owners if kind == JOIN_ARRAY else ()):
+    if kind != JOIN_ARRAY:
+        owners = ()
+    joining = join_new(kind, len(replies), len(replies) - replies.count(None), len(owners))
+    for key, owner in enumerate(owners):
         joining.owners[<int>key] = owner
     for worker, given in enumerate(replies):
         if given is not None:

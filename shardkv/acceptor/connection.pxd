@@ -5,8 +5,8 @@ Connection is what Python handlers see of it, made when the first of them asks.
 
 Invariants
  1. input[start:length] is not yet consumed; `frame` describes the request that begins at input[start].
- 2. Requests are numbered from 0 as they are accepted (next_request), replies leave in that order (next_reply): the
-    reply with number next_reply goes to the output, one that comes earlier waits in its slot. next_reply <= next_request.
+ 2. Requests are numbered from 0 when accepted (next_request), replies leave in that order (next_reply): the reply
+    that is next goes to the output, one that comes earlier waits in its slot. next_reply <= next_request.
  3. slots[n & (slots_capacity - 1)] is request n's, for n in [next_reply, next_reply + slots_capacity); requests without
     a slot are simply awaited. `marked` counts the slots that are not SLOT_EMPTY.
  4. A client with output or a reason to close is on the dirty list; one whose input may go on is on the queue. The

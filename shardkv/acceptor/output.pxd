@@ -2,8 +2,8 @@
 
 Invariants
  1. A chunk's bytes[sent:length] are unsent; a chunk without unsent bytes is not in the chain.
- 2. A chunk owns its bytes: memory right behind the struct, or a mapped segment, which is unlinked when its last byte is
-    sent or dropped.
+ 2. A chunk owns its bytes: memory right behind the struct, or a mapped segment (its file is gone already), which is
+    unmapped when its last byte is sent or dropped.
  3. `bytes` is the sum of unsent bytes, `memory` what the chain occupies (a segment counts with its length).
 """
 from cpython.object cimport PyObject

@@ -7,7 +7,6 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from shardkv.acceptor.net cimport MSG_DONTWAIT, MSG_NOSIGNAL, iovec, msghdr, send, sendmsg
-from shardkv.segment cimport Segment
 
 cdef enum:
     VECTORS = 32
@@ -51,8 +50,7 @@ cdef void free_chunk(Chunk *chunk) noexcept nogil:
 
 
 cdef void drop_segment(PyObject *segment) noexcept with gil:
-    (<Segment>segment).unlink()
-    Py_DECREF(<object>segment)
+    Py_DECREF(<object>segment)  # the last reference unmaps it
 
 
 cdef void payload_free(Payload *payload) noexcept nogil:

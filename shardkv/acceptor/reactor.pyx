@@ -443,7 +443,7 @@ cdef class Reactor:
         cdef uint64_t wanted = max(frame_wanted(&client.frame), held + 1)
         cdef uint64_t capacity = client.capacity
         cdef char *data
-        if client.start and client.start + wanted > capacity or client.length == capacity:
+        if client.start and (client.start + wanted > capacity or client.length == capacity):
             memmove(client.input, client.input + client.start, held)
             client.start = 0
             client.length = held

@@ -1,5 +1,6 @@
 """From reply rings to clients' outputs: see replies.pxd."""
 import logging
+import os
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
@@ -160,7 +161,7 @@ cdef class Replies:
             if segment is None:
                 return 0
             reply = segment.address[:record.length]
-            segment.unlink()
+            segment.close()
         else:
             reply = (<char *>(record + 1))[:record.length]
         self.hub.cold = True
@@ -168,9 +169,12 @@ cdef class Replies:
         return 0
 
     cdef Segment _open(self, ReplyRecord *record):
+        # The file goes at once, so that nothing is left of it when this process dies; the mapping keeps the bytes.
         try:
-            return self.segments.open((<uint64_t *>(record + 1))[0], record.length)
-        except SegmentError as error:
+            segment = self.segments.open((<uint64_t *>(record + 1))[0], record.length)
+            os.unlink(segment.path)
+            return segment
+        except (SegmentError, OSError) as error:
             log.error("a reply is lost: %s", error)
             return None
 

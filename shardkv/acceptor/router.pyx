@@ -436,7 +436,8 @@ cdef class Router:
                 client_doom(self.hub, client)
                 return True
             slot.join = join
-            memcpy(join.owners, self.owners, join.keys * sizeof(uint16_t))
+            if join.keys:
+                memcpy(join.owners, self.owners, join.keys * sizeof(uint16_t))
             if spec.join == JOIN_ANY:
                 join.preferred = self._weighted_worker()
         for worker in range(self.workers):

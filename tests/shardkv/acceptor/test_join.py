@@ -57,7 +57,9 @@ def test_array_of_nested_elements() -> None:
     assert join(Join.ARRAY, [array([nested]), array([b",1.5\r\n"])], (1, 0)) == array([b",1.5\r\n", nested])
 
 
-@pytest.mark.parametrize("reply", [b"", b"*", b"*1\r\n", b"*2\r\n:1\r\n", b"*1\r\n$9\r\nabc\r\n", b"+OK\r\n", b"*-1\r\n"])
+@pytest.mark.parametrize(
+    "reply", [b"", b"*", b"*1\r\n", b"*2\r\n:1\r\n", b"*1\r\n$9\r\nabc\r\n", b"+OK\r\n", b"*-1\r\n"]
+)
 @pytest.mark.parametrize("kind", [Join.SUM, Join.ARRAY])
 def test_what_is_no_resp_becomes_an_error(kind: Join, reply: bytes) -> None:
     with pytest.raises(CommandError):

@@ -32,7 +32,8 @@ def encode(requests: list[list[bytes]]) -> bytes:
 
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
 def test_valid(path: Path) -> None:
-    expected = [[word.encode("latin-1") for word in words] for words in json.loads(path.with_suffix(".json").read_text())]
+    texts = json.loads(path.with_suffix(".json").read_text())
+    expected = [[word.encode("latin-1") for word in words] for words in texts]
     for chunks in splits(path.read_bytes()):
         assert parse(chunks) == (expected, "")
 

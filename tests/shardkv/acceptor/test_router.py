@@ -17,7 +17,10 @@ CROSS_SHARD = "-CROSSSLOT Keys in request don't hash to the same shard; give the
     [
         (["foo", "bar", "b\r\nz"], "-ERR unknown command 'foo', with args beginning with: 'bar' 'b  z' "),
         (["x" * 200], f"-ERR unknown command '{'x' * 128}', with args beginning with: "),
-        (["foo", "a" * 100, "b" * 100, "c"], f"-ERR unknown command 'foo', with args beginning with: '{'a' * 100}' '{'b' * 25}' "),
+        (
+            ["foo", "a" * 100, "b" * 100, "c"],
+            f"-ERR unknown command 'foo', with args beginning with: '{'a' * 100}' '{'b' * 25}' ",
+        ),
         (["config|get", "x"], "-ERR unknown command 'config|get', with args beginning with: 'x' "),
         (["client", "nope"], "-ERR unknown subcommand 'nope'. Try CLIENT HELP."),
         (["client"], "-ERR wrong number of arguments for 'client' command"),
@@ -76,8 +79,8 @@ def test_authentication_comes_behind_arity(make_server: Callable[..., Server]) -
 
 def test_reply_modes(server: Server) -> None:
     with Wire(server.port) as wire:
-        for words in (["client", "reply", "off"], ["set", "a", "1"], ["get", "a"], ["nope"], ["mget", "a", "b", "c", "d"], ["ping"]):
-            wire.send(*words)
+        for line in ("client reply off", "set a 1", "get a", "nope", "mget a b c d", "ping"):
+            wire.send(*line.split())
         assert wire.ask("client", "reply", "on") == "+OK"
         wire.send("client", "reply", "skip")
         wire.send("get", "a")

@@ -54,7 +54,8 @@ def test_a_pipeline_sent_before_anything_is_read(client: redis.Redis, server: Se
     with server.connect() as sock:
         sock.sendall(b"".join(b"SET p:%d %d\r\nGET p:%d\r\n" % (n, n, n) for n in range(count)) + b"PING\r\n")
         sock.shutdown(socket.SHUT_WR)
-        assert read_to_end(sock) == b"".join(b"+OK\r\n$%d\r\n%d\r\n" % (len(str(n)), n) for n in range(count)) + b"+PONG\r\n"
+        replies = (b"+OK\r\n$%d\r\n%d\r\n" % (len(str(number)), number) for number in range(count))
+        assert read_to_end(sock) == b"".join(replies) + b"+PONG\r\n"
 
 
 def test_order_over_many_workers(make_server: Callable[..., Server]) -> None:
@@ -87,6 +88,7 @@ def test_several_acceptors(make_server: Callable[..., Server]) -> None:
 def test_maxclients(make_server: Callable[..., Server]) -> None:
     running = make_server(maxclients="5")
     with Wire(running.port) as first:
+        wait_until(lambda: b"connected_clients:1\r" in first.ask("info", "clients"), "the end of the one that probed")
         more = [Wire(running.port) for _ in range(4)]
         assert [wire.ask("ping") for wire in more] == ["+PONG"] * 4
         with Wire(running.port) as refused:
