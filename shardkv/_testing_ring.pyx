@@ -1,4 +1,4 @@
-"""Rings for tests: the producer's and the consumer's side of a RingPair, from Python. Nothing of the server imports this."""
+"""Rings and segments for tests, from Python: both sides of a RingPair. Nothing of the server imports this."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -116,7 +116,9 @@ cdef class FakeAcceptor:
             record = <ReplyRecord *>ring_peek(&self.pair.reply)
             if record == NULL:
                 break
-            text = b"segment" if record.kind == REPLY_SEGMENT else PyBytes_FromStringAndSize(<char *>(record + 1), record.length)
+            text = b"segment"
+            if record.kind != REPLY_SEGMENT:
+                text = PyBytes_FromStringAndSize(<char *>(record + 1), record.length)
             answer.append((record.sequence, text))
             ring_advance(&self.pair.reply, record.size)
         ring_release(&self.pair.reply)

@@ -1,4 +1,7 @@
-"""Error texts that more than one place answers, as Redis words them. A text has no leading dash; the first word is the error's code."""
+"""Error texts that more than one place answers, as Redis words them.
+
+A text has no leading dash; its first word is the error's code.
+"""
 from __future__ import annotations
 
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"

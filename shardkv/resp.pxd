@@ -1,6 +1,7 @@
 """Reply: a buffer into which RESP is written, by workers and by acceptors alike.
 
-A Reply starts in memory lent by its user (the free bytes of a reply ring) and moves to memory of its own when that is too small.
+A Reply starts in memory lent by its user (the free bytes of a reply ring) and moves to memory of its own when that is
+too small.
 
 Invariants
  1. bytes[0:length] is what was written; `lent` says whose memory it is.
@@ -41,5 +42,6 @@ cdef class Reply:
     cpdef int big_number(self, str digits) except -1
     cpdef int verbatim(self, str format, bytes data) except -1
     cpdef int string(self, object data) except -1                   # bulk() for Python: bytes or str
-    cpdef int value(self, object data) except -1                    # a Python value tree: None, bool, int, float, str/bytes, list, dict, set
+    # a Python value tree: None, bool, int, float, str/bytes, list, dict, set
+    cpdef int value(self, object data) except -1
     cpdef bytes getvalue(self)

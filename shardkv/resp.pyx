@@ -156,7 +156,7 @@ cdef class Reply:
         return self.bulk(PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
 
     cpdef int value(self, object data) except -1:
-        """Writes a tree of Python values, or nothing at all when it raises: TypeError for a value without RESP shape."""
+        """Writes a tree of Python values, or nothing when it raises: TypeError for a value without RESP shape."""
         cdef size_t start = self.length
         try:
             self._tree(data)

@@ -12,10 +12,13 @@ Invariants
  1. Only the producer stores `tail`, only the consumer stores `head`; each sits on its own cache line.
  2. head <= tail <= head + capacity; both only grow, and are positions (byte counts), never offsets.
  3. Bytes in [head, tail) belong to the consumer, all others to the producer.
- 4. The producer stores `tail` with release after it wrote a record; the consumer loads it with acquire before it reads one.
-    The consumer stores `head` with release after it last read a record; the producer loads it with acquire before it writes.
+ 4. The producer stores `tail` with release after it wrote a record; the consumer loads it with acquire before it reads
+    one.
+    The consumer stores `head` with release after it last read a record; the producer loads it with acquire before it
+    writes.
  5. A producer that dies leaves at most bytes behind `tail`, which nobody reads; its successor continues at `tail`.
- 6. A consumer never trusts a record: `ring_peek` answers NULL and sets `corrupt` when a size does not fit in [head, tail).
+ 6. A consumer never trusts a record: `ring_peek` answers NULL and sets `corrupt` when a size does not fit in [head,
+    tail).
 """
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
@@ -94,11 +97,15 @@ cdef class RingPair:
 cdef void ring_produce(Ring *ring) noexcept nogil
 cdef void ring_consume(Ring *ring) noexcept nogil
 # Producer
-cdef char *ring_reserve(Ring *ring, uint32_t size) noexcept nogil   # room for `size` contiguous bytes at `next`, or NULL: full
-cdef void ring_append(Ring *ring, uint32_t size) noexcept nogil     # `next` moves past a record written at ring_reserve's answer
+# room for `size` contiguous bytes at `next`, or NULL: full
+cdef char *ring_reserve(Ring *ring, uint32_t size) noexcept nogil
+# `next` moves past a record written at ring_reserve's answer
+cdef void ring_append(Ring *ring, uint32_t size) noexcept nogil
 cdef void ring_publish(Ring *ring) noexcept nogil                   # all appended records become visible
 cdef uint64_t ring_room(Ring *ring) noexcept nogil                  # free bytes, freshly loaded
 # Consumer
 cdef char *ring_peek(Ring *ring) noexcept nogil                     # the record at `next`, or NULL: empty (or corrupt)
-cdef void ring_advance(Ring *ring, uint32_t size) noexcept nogil    # `next` moves past it; its bytes stay ours until release
-cdef void ring_release(Ring *ring) noexcept nogil                   # everything before `next` belongs to the producer again
+# `next` moves past it; its bytes stay ours until release
+cdef void ring_advance(Ring *ring, uint32_t size) noexcept nogil
+# everything before `next` belongs to the producer again
+cdef void ring_release(Ring *ring) noexcept nogil

@@ -37,7 +37,7 @@ class RingError(Exception):
 cdef class RingPair:
     @staticmethod
     def create(path: str, capacity: int = DEFAULT_CAPACITY) -> "RingPair":
-        """Makes the ring file of one (acceptor, worker) pair, both rings empty, `capacity` bytes each. Raises RingError, OSError."""
+        """Makes the file of a pair of empty rings, `capacity` bytes each. Raises RingError, OSError."""
         if capacity < mmap.PAGESIZE or capacity & (capacity - 1):
             raise RingError(f"ring capacity {capacity} is not a power of two of at least a page")
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

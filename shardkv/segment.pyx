@@ -7,7 +7,7 @@ from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, mun
 
 
 class SegmentError(Exception):
-    """A segment cannot be made or opened: no room in the arena's file system, or a record names one that does not fit."""
+    """A segment cannot be made or opened: no room in its file system, or a record names one that does not fit."""
 
 
 cdef class Segment:
@@ -71,7 +71,7 @@ cdef class SegmentStore:
             os.close(fd)
 
     cdef Segment open(self, uint64_t id, uint64_t size):
-        """Maps segment `id`, which must hold at least `size` bytes. Raises SegmentError when there is none or it is smaller."""
+        """Maps segment `id`. Raises SegmentError when there is none or it holds less than `size` bytes."""
         path = self.path_of(id)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -4,8 +4,10 @@
     after the blocks   one CommandBlock array (COMMANDS_MAX entries) for each acceptor and worker
 
 Invariants
- 1. A block has one writer, its process; others only read, word by word, with relaxed loads. Counters are never exact across blocks.
- 2. `sleeping` is stored with a full fence on both sides: set, fence, look at every ring again, block; a producer publishes, fences, looks.
+ 1. A block has one writer, its process; others only read, word by word, with relaxed loads. Counters are never exact
+    across blocks.
+ 2. `sleeping` is stored with a full fence on both sides: set, fence, look at every ring again, block; a producer
+    publishes, fences, looks.
  3. Words of ControlHeader are set by the supervisor before any child starts, except those marked atomic.
  4. Nothing here is needed to serve correct data: a lost update costs a statistic, never a reply.
 """
@@ -21,7 +23,8 @@ cdef enum Counter:
     CONNECTIONS_RECEIVED, REJECTED_CONNECTIONS, CONNECTED_CLIENTS, BLOCKED_CLIENTS, COMMANDS_PROCESSED
     NET_INPUT_BYTES, NET_OUTPUT_BYTES, EXPIRED_KEYS, EVICTED_KEYS, KEYSPACE_HITS, KEYSPACE_MISSES
     ERROR_REPLIES, QUERY_BUFFER_DISCONNECTS, OUTPUT_BUFFER_DISCONNECTS, LARGEST_INPUT, LARGEST_OUTPUT, CLIENT_MEMORY
-    USED_MEMORY, PEAK_MEMORY, ARENA_BYTES, KEYS, EXPIRES, PID, RESTARTS, STARTED_MS, ACTIVE_EXPIRE_US, EXPIRE_CYCLES_CUT, LAZYFREE_PENDING, LAZYFREED_OBJECTS
+    USED_MEMORY, PEAK_MEMORY, ARENA_BYTES, KEYS, EXPIRES, PID, RESTARTS, STARTED_MS, ACTIVE_EXPIRE_US,
+    EXPIRE_CYCLES_CUT, LAZYFREE_PENDING, LAZYFREED_OBJECTS
     WAKE_UPS, ROLLBACKS, RECOVERED_REPLIES, EXPIRED_STALE_PERC, CPU_USER_US, CPU_SYS_US
     TOTAL_ACTIVE_EXPIRE_SAMPLES
 

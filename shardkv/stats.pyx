@@ -18,15 +18,15 @@ MAGIC = 0x7368_6b76_6374_726c  # "shkvctrl"
 COUNTER_NAMES = (
     "connections_received", "rejected_connections", "connected_clients", "blocked_clients", "commands_processed",
     "net_input_bytes", "net_output_bytes", "expired_keys", "evicted_keys", "keyspace_hits", "keyspace_misses",
-    "error_replies", "query_buffer_disconnects", "output_buffer_disconnects", "largest_input", "largest_output", "client_memory",
-    "used_memory", "peak_memory", "arena_bytes", "keys", "expires", "pid", "restarts", "started_ms", "active_expire_us", "expire_cycles_cut",
-    "lazyfree_pending", "lazyfreed_objects", "wake_ups", "rollbacks", "recovered_replies", "expired_stale_perc", "cpu_user_us", "cpu_sys_us",
-    "total_active_expire_samples",
+    "error_replies", "query_buffer_disconnects", "output_buffer_disconnects", "largest_input", "largest_output",
+    "client_memory", "used_memory", "peak_memory", "arena_bytes", "keys", "expires", "pid", "restarts", "started_ms",
+    "active_expire_us", "expire_cycles_cut", "lazyfree_pending", "lazyfreed_objects", "wake_ups", "rollbacks",
+    "recovered_replies", "expired_stale_perc", "cpu_user_us", "cpu_sys_us", "total_active_expire_samples",
 )
 # CONFIG RESETSTAT leaves what is a level, not a count.
 _LEVELS = frozenset((
-    "connected_clients", "blocked_clients", "client_memory", "used_memory", "arena_bytes", "keys", "expires", "pid", "restarts",
-    "started_ms", "lazyfree_pending", "cpu_user_us", "cpu_sys_us",
+    "connected_clients", "blocked_clients", "client_memory", "used_memory", "arena_bytes", "keys", "expires", "pid",
+    "restarts", "started_ms", "lazyfree_pending", "cpu_user_us", "cpu_sys_us",
 ))
 
 
@@ -35,7 +35,8 @@ class ControlPageError(Exception):
 
 
 cdef uint64_t page_size(uint64_t acceptors, uint64_t workers) noexcept:
-    return HEADER_BYTES + (1 + acceptors + workers) * sizeof(ProcessBlock) + (acceptors + workers) * COMMANDS_MAX * sizeof(CommandBlock)
+    cdef uint64_t processes = acceptors + workers
+    return HEADER_BYTES + (1 + processes) * sizeof(ProcessBlock) + processes * COMMANDS_MAX * sizeof(CommandBlock)
 
 
 def _measure_ticks_per_ms() -> int:
@@ -151,7 +152,7 @@ cdef class ControlPage:
         return {name: atomic_load_relaxed(&block.counters[number]) for number, name in enumerate(COUNTER_NAMES)}
 
     def set_counter(self, kind: str, index: int, name: str, value: int) -> None:
-        """Sets one counter of an acceptor's or worker's block. Raises ValueError for a name that is none, IndexError for a process."""
+        """Sets one counter of a process. Raises ValueError for a bad name, IndexError for a bad process."""
         cdef ProcessBlock *block = self._block(kind, index)
         cdef int number = COUNTER_NAMES.index(name)
         atomic_store_relaxed(&block.counters[number], value)
@@ -178,7 +179,10 @@ cdef class ControlPage:
         return answer
 
     def command_stats(self) -> list[tuple[int, int, int, int, list[int]]]:
-        """(calls, nanoseconds, rejected, failed, histogram) of each command id, summed over all processes; see `bucket_floor_ns`."""
+        """(calls, nanoseconds, rejected, failed, histogram) of each command id, over all processes.
+
+        Histograms: see `bucket_floor_ns`.
+        """
         cdef uint64_t process, processes = self.header.acceptors + self.header.workers
         cdef CommandBlock total
         cdef CommandBlock *block

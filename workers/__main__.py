@@ -1,4 +1,4 @@
-"""A worker process. It starts unassigned, imports what it will need, and waits for the supervisor to give it a shard."""
+"""A worker process. It starts unassigned, imports what it will need, and waits for a shard from the supervisor."""
 from __future__ import annotations
 
 import os
@@ -33,7 +33,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     channel = child_channel()
-    # A worker that is woken does not push the acceptor off its core in the middle of a batch; where cores are free it starts at once all the same.
+    # Woken, it does not push the acceptor off its core in the middle of a batch; on a free core it starts at once.
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     setproctitle("shardkv: worker (spare)")
     load(MODULES)

@@ -1,11 +1,13 @@
 """Call: one request as its handler sees it; Shard: the data it may touch.
 
-A worker has one Call and fills it anew for each request. Native handlers read its fields; Python handlers use its `def` methods.
+A worker has one Call and fills it anew for each request. Native handlers read its fields; Python handlers use its `def`
+methods.
 
 Invariants
  1. argv points into the request ring or a segment: valid until the handler returns, never stored.
  2. A handler touches the shard of each of its keys through `shard_of_key`, and no other.
- 3. A handler writes exactly one reply, or raises: CommandError becomes an error reply and the transaction is rolled back; OutOfMemory becomes -OOM.
+ 3. A handler writes exactly one reply, or raises: CommandError becomes an error reply and the transaction is rolled
+    back; OutOfMemory becomes -OOM.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from shardkv.resp cimport Reply
@@ -31,18 +33,24 @@ cdef class Call:
     cdef Reply _reply
     cdef Shard home                     # the executing worker's own shard
     cdef list shards                    # shard of each key, in key order; None: all are `home`
-    cdef readonly object worker         # the worker's own services for cold commands (settings, DEBUG): see workers/loop.pyx
+    # the worker's own services for cold commands (settings, DEBUG): see workers/loop.pyx
+    cdef readonly object worker
     cdef uint64_t max_string            # bytes: the directive proto-max-bulk-len
     cdef uint64_t hits, misses          # keyspace_hits and keyspace_misses, since the loop last took them
     cdef int capacity                   # of argv
 
     cdef int _grow(self, uint32_t argc) except -1
-    cdef int parse(self, const char *body, uint64_t length, uint32_t argc) except -1   # lengths and arguments of a record, checked
+    # lengths and arguments of a record, checked
+    cdef int parse(self, const char *body, uint64_t length, uint32_t argc) except -1
 
     cdef Shard shard_of_key(self, int key_number)
-    cdef int find(self, int index, int key_number, Found *out) except -1      # of argv[index], the key_number-th key; counts hits and misses
-    cdef int peek(self, int index, int key_number, Found *out) except -1      # without setting the access clock, nor counting
+    # of argv[index], the key_number-th key; counts hits and misses
+    cdef int find(self, int index, int key_number, Found *out) except -1
+    # without setting the access clock, nor counting
+    cdef int peek(self, int index, int key_number, Found *out) except -1
     cdef uint64_t hash_of(self, int index, int key_number) noexcept
-    cdef bint is_option(self, int index, const char *lower) noexcept        # case-insensitive compare with a lower-case literal
-    cdef int64_t integer(self, int index) except? -1                        # raises CommandError("ERR value is not an integer or out of range")
-    # for Python handlers: call.argc, call.db, call.arg(i) -> bytes, call.reply -> Reply, call.find_key(i) …
+    # case-insensitive compare with a lower-case literal
+    cdef bint is_option(self, int index, const char *lower) noexcept
+    # raises CommandError("ERR value is not an integer or out of range")
+    cdef int64_t integer(self, int index) except? -1
+    # for Python handlers: call.argc, call.db, call.arg(i) -> bytes, call.reply -> Reply …

@@ -10,9 +10,12 @@ For each batch of requests of one ring:
     6. the request ring's head
 
 Invariants
- 1. A request whose end is at or before header.commit[a] is never executed again; its reply record lies in the reply ring, published or not.
- 2. Requests from the ring's head to the commit word, less those that 4 and 5 prove published, are exactly the records behind the published tail.
- 3. Nothing is executed unless its reply fits: inline when short, in a segment when not. A reply that fits nowhere is rolled back to an error reply.
+ 1. A request whose end is at or before header.commit[a] is never executed again; its reply record lies in the reply
+    ring, published or not.
+ 2. Requests from the ring's head to the commit word, less those that 4 and 5 prove published, are exactly the records
+    behind the published tail.
+ 3. Nothing is executed unless its reply fits: inline when short, in a segment when not. A reply that fits nowhere is
+    rolled back to an error reply.
  4. A full reply ring stops only its own acceptor's requests. The loop never waits for a client or an acceptor.
  5. A request that has killed its worker ATTEMPTS_MAX times is answered with an error instead of being tried again.
 """
@@ -72,7 +75,7 @@ cdef class Worker:
     cdef bint _over_limit(self) noexcept
     cdef int _take_arguments(self, RequestRecord *record) except -1
     cdef Handler _handler(self, RequestRecord *record)
-    cdef int _commit(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position, int answered) except -1
+    cdef int _commit(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position, int answer) except -1
     cdef int _wake(self, int acceptor) except -1
     cdef int _drop_segment(self, RequestRecord *record) except -1
     cdef int _count_attempt(self, RingPair pair, int acceptor) except -1

@@ -2,7 +2,6 @@
 import os
 import resource
 import sys
-import time
 import traceback
 
 from libc.errno cimport errno
@@ -21,7 +20,6 @@ from shardkv.ring cimport (
     REQUEST_SEGMENT,
     RING_INLINE_MAX,
     ReplyRecord,
-    Ring,
     ring_advance,
     ring_append,
     ring_consume,
@@ -36,7 +34,6 @@ from shardkv.stats cimport (
     ACTIVE_EXPIRE_US,
     ARENA_BYTES,
     COMMANDS_MAX,
-    COMMANDS_PROCESSED,
     CPU_SYS_US,
     CPU_USER_US,
     EXPIRED_KEYS,
@@ -83,7 +80,6 @@ cdef enum:
     DATABASES_COUNTED = 16
 
 
-
 cdef int64_t clock_ms() noexcept nogil:
     cdef timespec now
     clock_gettime(CLOCK_REALTIME, &now)
@@ -91,7 +87,10 @@ cdef int64_t clock_ms() noexcept nogil:
 
 
 cdef class Worker:
-    def __init__(self, assignment: dict, arena: Arena, keyspace: Keyspace, page: ControlPage, specs: tuple, handlers: dict, channel: object) -> None:
+    def __init__(
+        self, assignment: dict, arena: Arena, keyspace: Keyspace, page: ControlPage, specs: tuple, handlers: dict,
+        channel: object,
+    ) -> None:
         """Takes over a shard. `specs` is the command table's flat tuple; `handlers` are the registered ones by name."""
         self.index = assignment["index"]
         self.acceptors = assignment["acceptors"]
@@ -211,19 +210,19 @@ cdef class Worker:
             count_call(&self.commands[record.command], ticks() - started, failed)
         return 0
 
-    cdef int _commit(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position, int answered) except -1:
+    cdef int _commit(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position, int answer) except -1:
         try:
             self.arena.commit()
         except OutOfMemory:
             # The journal found no room for the frees. The reply just written is taken back.
-            pair.reply.next -= answered
+            pair.reply.next -= answer
             self.refuse(acceptor, position, ARENA_FULL)
             self.respond(pair, acceptor, record, position)
             self.arena.commit()
         return 0
 
     cdef int run_handler(self, RequestRecord *record) except -1:
-        """Runs the request's handler. Answers 1 when it failed, with the error in the reply and its changes still to be rolled back."""
+        """Runs the request's handler. Answers 1 when it failed: the reply is its error, its changes are still there."""
         cdef Handler handler
         try:
             self._take_arguments(record)
@@ -288,7 +287,7 @@ cdef class Worker:
         return <Handler>handler
 
     cdef int refuse(self, int acceptor, uint64_t position, str text) except -1:
-        """Undoes what the request did so far and opens its transaction anew, so that only the error reply is committed."""
+        """Undoes what the request did and opens its transaction anew, so that only the error reply is committed."""
         if text is not None:
             self._fail(text)
         self.arena.rollback()
@@ -351,8 +350,8 @@ cdef class Worker:
         cdef ReplyRecord *reply
         ring_consume(&pair.request)
         ring_produce(&pair.reply)
-        if pair.reply.shared.publishing_tail == pair.reply.next and pair.reply.shared.publishing_position > pair.request.next:
-            pair.request.next = pair.reply.shared.publishing_position
+        if pair.reply.shared.publishing_tail == pair.reply.next:
+            pair.request.next = max(pair.request.next, pair.reply.shared.publishing_position)
         while pair.request.next < committed:
             record = <RequestRecord *>ring_peek(&pair.request)
             reply = <ReplyRecord *>(pair.reply.bytes + (pair.reply.next & pair.reply.mask))
@@ -413,7 +412,7 @@ cdef class Worker:
         return more
 
     cdef int _slice(self, bint reap) except -1:
-        """One slice of freeing or of expiring, a transaction of its own; answers what the keyspace does, 0 when the arena is full."""
+        """One slice of freeing or expiring, in a transaction; answers what the keyspace does, 0 in a full arena."""
         cdef int answer
         self.internal_commits += 1
         self.arena.begin(<int>COMMIT_INTERNAL, self.internal_commits)

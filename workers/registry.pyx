@@ -33,7 +33,10 @@ cdef int native(str name, native_handler function) except -1:
 
 
 def command(name: str) -> Callable[[Callable[[Call], None]], Callable[[Call], None]]:
-    """Registers a Python handler of the command `name` (lower case, `container|sub`; `@name` for an internal one). Raises ValueError on a second one."""
+    """Registers a Python handler of the command `name`: lower case, `container|sub`, or `@name` for an internal one.
+
+    Raises ValueError when there is one already.
+    """
     def register(function: Callable[[Call], None]) -> Callable[[Call], None]:
         cdef Handler handler = Handler()
         handler.name = name

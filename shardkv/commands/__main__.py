@@ -16,8 +16,9 @@ HEADING = """\
 # Commands
 
 What this version knows, made of the command table (`shardkv/commands/`) by `python -m shardkv.commands`. A command that
-runs in "the shard of its keys" needs all its keys in one shard: give them one hash tag, as in `{tag}key`. A command that
-runs in "the shards of its keys" takes keys of any shards. "Since" is the version of Redis that brought the command.
+runs in "the shard of its keys" needs all its keys in one shard: give them one hash tag, as in `{tag}key`. A command
+that runs in "the shards of its keys" takes keys of any shards. "Since" is
+the version of Redis that brought the command.
 """
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from shardkv._testing_ring import RingSide
+
 from shardkv.ring import RingError, RingPair
 
 CAPACITY = 4096
@@ -25,7 +25,9 @@ steps = st.lists(st.one_of(st.binary(max_size=900), st.sampled_from(["publish", 
 
 @settings(max_examples=150, deadline=None)
 @given(steps=steps, reply=st.booleans())
-def test_behaves_as_a_bounded_queue(tmp_path_factory: pytest.TempPathFactory, steps: list[bytes | str], reply: bool) -> None:
+def test_behaves_as_a_bounded_queue(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[bytes | str], reply: bool
+) -> None:
     producer, consumer = sides(tmp_path_factory.mktemp("ring") / "r", reply=reply)
     appended: deque[bytes] = deque()
     published: deque[bytes] = deque()

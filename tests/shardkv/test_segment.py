@@ -6,7 +6,6 @@ import resource
 from pathlib import Path
 
 import pytest
-
 from shardkv._testing_ring import Segments
 from shardkv.segment import SegmentError
 

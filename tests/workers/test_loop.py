@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from shardkv._testing_ring import FakeAcceptor
+
 from shardkv.commands.table import command_id
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
@@ -64,7 +64,8 @@ class Instance:
         self.page = ControlPage.create(str(folder / "control"), 1, 1)
         self.acceptor = FakeAcceptor(RingPair.open(str(folder / "ring-0-0")))
         self.assignment = {
-            "index": 0, "acceptors": 1, "workers": 1, "folder": str(folder), "fresh": True, "settings": {"databases": "16"},
+            "index": 0, "acceptors": 1, "workers": 1, "folder": str(folder), "fresh": True,
+            "settings": {"databases": "16"},
             "worker_wake": [os.eventfd(0, os.EFD_NONBLOCK)], "acceptor_wake": [os.eventfd(0, os.EFD_NONBLOCK)],
         }
         self.replies: list[tuple[int, bytes]] = []
@@ -131,7 +132,8 @@ def test_dies_at_every_store_and_nobody_notices(tmp_path: Path) -> None:
             for request, _ in SEQUENCE:
                 send(made, request)
             made.settle(len(SEQUENCE))
-            assert made.replies == [(number, reply) for number, (_, reply) in enumerate(SEQUENCE)], f"crash point {crash}"
+            expected = [(number, reply) for number, (_, reply) in enumerate(SEQUENCE)]
+            assert made.replies == expected, f"crash point {crash}"
             deaths = made.deaths
         (folder / "arena-0").unlink()
     assert crash > 50
