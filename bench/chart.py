@@ -41,7 +41,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
     axes.tick_params(axis="both", length=0, colors=INK)
     axes.xaxis.grid(True, color=FAINT, linewidth=0.8, zorder=0)
     axes.spines[:].set_visible(False)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(depths), frameon=False, fontsize=9, labelcolor=INK)
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(depths), frameon=False, fontsize=9, labelcolor=INK
+    )
     versions, machine = results["settings"]["versions"], results["machine"]
     figure.suptitle("Requests a second, as multiples of redis-server", fontsize=13, color=INK, y=0.985)
     figure.text(

@@ -19,7 +19,10 @@ from workers.registry import load
 
 
 def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
-    """Opens the assigned shard's arena (an open journal is rolled back) and its rings. Raises ArenaError, KeyspaceError, OSError."""
+    """Opens the assigned shard's arena (an open journal is rolled back) and its rings.
+
+    Raises ArenaError, KeyspaceError, OSError.
+    """
     index = assignment["index"]
     path = os.path.join(assignment["folder"], f"arena-{index}")
     arena = Arena.open(path, index, assignment["workers"], fresh=assignment["fresh"])
