@@ -89,6 +89,7 @@ def test_output_buffer_limits_change_only_named_classes() -> None:
         ("port 1 2", "wrong number of arguments"),
         ("port x", "argument couldn't be parsed into an integer"),
         ("port 65536", "argument must be between 0 and 65535 inclusive"),
+        ("databases 65537", "argument must be between 1 and 65536 inclusive"),
         ("port 01", "couldn't be parsed"),
         ("maxmemory 1tb", "argument must be a memory value"),
         ("maxmemory -1", "argument must be a memory value"),

@@ -85,6 +85,20 @@ def test_automatic_worker_count_is_that_of_the_data(make_server: MakeServer) -> 
     assert "was made with 3 workers; start with --workers 3, or remove" in server.output()
 
 
+def test_databases_with_keys_cannot_be_given_up(make_server: MakeServer) -> None:
+    server = make_server("--databases", "16")
+    with server.client(db=10) as client:
+        client.set("kept", "yes")
+    server.stop()
+    at = server.command.index("--databases") + 1
+    server.command[at] = "4"
+    assert server.spawn().wait(PATIENCE) == 3
+    assert "cannot start: database 10 holds keys, so 'databases' cannot be 4" in server.output()
+    server.command[at] = "11"
+    server.start()
+    assert server.client(db=10).get("kept") == b"yes"
+
+
 def test_shutdown_keeps_the_data_and_nosave_removes_it(make_server: MakeServer) -> None:
     server = make_server()
     fill(server.client())
