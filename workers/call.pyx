@@ -2,10 +2,11 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdlib cimport realloc, free
 
-from shardkv.errors import NOT_INTEGER, CommandError
+from shardkv.errors import NOT_INTEGER, WRONG_TYPE, CommandError
 
 from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_int64
+from workers.memory.entry cimport STRING_BOXED
 
 
 class BadRecord(Exception):
@@ -117,6 +118,43 @@ cdef class Call:
         if not 0 <= index < self.argc:
             raise IndexError(index)
         return PyBytes_FromStringAndSize(self.argv[<int>index].bytes, self.argv[<int>index].length)
+
+    def get(self, index: int, key_number: int = 0) -> bytes | None:
+        """The string under the key at argument `index`, the `key_number`-th key; None when there is no such key.
+
+        Raises CommandError when the key holds another type.
+        """
+        cdef Found found
+        cdef uint64_t length
+        cdef char scratch[24]
+        cdef const char *value
+        self.find(index, key_number, &found)
+        if not found.exists:
+            return None
+        if found.entry.type > STRING_BOXED:
+            raise CommandError(WRONG_TYPE)
+        value = self.shard_of_key(key_number).keyspace.string_bytes(&found, &length, scratch)
+        return PyBytes_FromStringAndSize(value, length)
+
+    def set(self, index: int, value: bytes, key_number: int = 0, expiry: int = -1) -> None:
+        """Makes or overwrites the key at argument `index` with a string. `expiry` is Unix time in ms, -1 for none.
+
+        Raises OutOfMemory; the command then leaves nothing behind.
+        """
+        cdef Found found
+        cdef Keyspace keyspace = self.shard_of_key(key_number).keyspace
+        cdef Argument *key = &self.argv[<int>index]
+        keyspace.find(self.db, key.bytes, key.length, self.hash_of(index, key_number), &found)
+        keyspace.set_string(self.db, &found, key.bytes, key.length, value, len(value), expiry, False)
+
+    def delete(self, index: int, key_number: int = 0) -> bool:
+        """Deletes the key at argument `index`, whatever it holds; False when there was none."""
+        cdef Found found
+        self.peek(index, key_number, &found)
+        if not found.exists:
+            return False
+        self.shard_of_key(key_number).keyspace.delete(self.db, &found, False)
+        return True
 
     def args(self) -> list[bytes]:
         """All arguments, with the name."""

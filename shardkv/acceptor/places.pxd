@@ -1,9 +1,8 @@
 """The table of an acceptor's clients, and what names them in ring records.
 
 Invariants
- 1. token = epoch << 48 | generation << 24 | place. Place 0 is no client's: its token marks questions.
- 2. A place's generation grows when its client leaves, so the token of a reply that comes late fits nobody.
  1. token = epoch << 48 | generation << 24 | place. The token of place 0 marks the acceptor's own questions.
+ 2. A place's generation grows when its client leaves, so the token of a reply that comes late fits nobody.
 """
 from libc.stdint cimport uint32_t, uint64_t
 

@@ -85,6 +85,11 @@ class Instance:
                 os._exit(status)
         self.assignment["fresh"] = False
 
+    def send(self, request: Request) -> None:
+        """Puts a request into the ring; one whose name begins with @ goes to an internal handler."""
+        internal = request[0].startswith(b"@")
+        self.acceptor.request(0 if internal else command_id(request[0].decode()), *request, internal=internal)
+
     def start_over(self, crash: int = 0) -> None:
         """Kills the worker and starts its successor, which dies at its `crash`-th store (0: never)."""
         self.kill()
@@ -116,10 +121,6 @@ def instance(folder: Path) -> Iterator[Instance]:
         made.kill()
 
 
-def send(made: Instance, request: Request) -> None:
-    made.acceptor.request(command_id(request[0].decode()), *request)
-
-
 def test_dies_at_every_store_and_nobody_notices(tmp_path: Path) -> None:
     crash, deaths = 0, 1
     while deaths:
@@ -130,7 +131,7 @@ def test_dies_at_every_store_and_nobody_notices(tmp_path: Path) -> None:
             made.settle(0)
             made.start_over(crash)
             for request, _ in SEQUENCE:
-                send(made, request)
+                made.send(request)
             made.settle(len(SEQUENCE))
             expected = [(number, reply) for number, (_, reply) in enumerate(SEQUENCE)]
             assert made.replies == expected, f"crash point {crash}"
@@ -144,7 +145,7 @@ def test_killed_at_random_under_load(tmp_path: Path) -> None:
         sent = 0
         for round_number in range(12):
             for _ in range(400):
-                send(made, (b"incr", b"{k}counter"))
+                made.send((b"incr", b"{k}counter"))
                 sent += 1
             made.settle(sent - 400 + (37 * round_number) % 400)
             made.start_over()
@@ -154,10 +155,10 @@ def test_killed_at_random_under_load(tmp_path: Path) -> None:
 
 def test_a_request_that_kills_its_worker_each_time_is_answered(tmp_path: Path) -> None:
     with instance(tmp_path) as made:
-        send(made, (b"incr", b"{k}n"))
+        made.send((b"incr", b"{k}n"))
         made.settle(1)
         made.kill()
-        send(made, (b"incr", b"{k}n"))
+        made.send((b"incr", b"{k}n"))
         for _ in range(3):
             made._start(1)
             os.eventfd_write(made.assignment["worker_wake"][0], 1)
@@ -165,17 +166,17 @@ def test_a_request_that_kills_its_worker_each_time_is_answered(tmp_path: Path) -
         made._start(0)
         made.settle(2)
         assert made.replies[1] == (1, b"-ERR the worker died each time it executed this command\r\n")
-        send(made, (b"incr", b"{k}n"))
+        made.send((b"incr", b"{k}n"))
         made.settle(3)
         assert made.replies[2] == (2, b":2\r\n")
 
 
 def test_an_acceptor_that_takes_no_replies_stops_only_itself(tmp_path: Path) -> None:
     with instance(tmp_path) as made:
-        send(made, (b"set", b"{k}big", b"v" * 60_000))
+        made.send((b"set", b"{k}big", b"v" * 60_000))
         made.settle(1)
         for _ in range(100):  # 6 MB of replies through a ring of 1 MB; when little room is left one goes as a segment
-            send(made, (b"get", b"{k}big"))
+            made.send((b"get", b"{k}big"))
         made.settle(101)
         assert [number for number, _ in made.replies] == list(range(101))
         assert all(reply == b"segment" or reply.endswith(b"v\r\n") for _, reply in made.replies[1:])
@@ -185,9 +186,9 @@ def test_an_acceptor_that_takes_no_replies_stops_only_itself(tmp_path: Path) -> 
 def test_a_long_reply_travels_in_a_segment(tmp_path: Path, length: int) -> None:
     with instance(tmp_path) as made:
         for _ in range(length // 1000):
-            send(made, (b"append", b"{k}long", b"x" * 1000))
+            made.send((b"append", b"{k}long", b"x" * 1000))
         made.settle(length // 1000)
-        send(made, (b"get", b"{k}long"))
+        made.send((b"get", b"{k}long"))
         made.settle(length // 1000 + 1)
         expected = b"segment" if length > 131_072 else b"$130000\r\n"
         assert made.replies[-1][1].startswith(expected)
