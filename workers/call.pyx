@@ -6,6 +6,7 @@ from shardkv.errors import NOT_INTEGER, CommandError
 
 from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_int64
+from workers.limits cimport Limits
 
 
 class BadRecord(Exception):
@@ -24,6 +25,7 @@ cdef class Call:
         self.home = home
         self.worker = worker
         self._reply = Reply()
+        self.limits = Limits()
         self.max_string = 512 << 20
 
     def __dealloc__(self):

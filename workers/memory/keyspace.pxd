@@ -26,7 +26,7 @@ cdef struct KeyspaceRoot:
     uint64_t databases
     uint64_t dead_tables        # TableGrave
     uint64_t dead_blocks        # DeadBlock
-    uint64_t _pad
+    uint64_t dead_trees         # TreeHead, see collections.pxd
 
 cdef struct DeadBlock:
     uint64_t next
@@ -36,6 +36,7 @@ cdef struct Found:
     EntryView entry
     Place place
     uint64_t hash
+    int db
     uint64_t changes            # the keyspace's count when this was true
 
 cdef class Keyspace:
@@ -79,6 +80,15 @@ cdef class Keyspace:
         self, int db, Found *found, const char *key, uint64_t length, uint64_t new_length, uint64_t edit_from, uint64_t
         edit_count
     ) except NULL
+    # Collections. The commands own what is in the block; the keyspace owns the key, and frees, copies and measures all.
+    # Makes `key`, without expiry, a collection of this type, or changes type and box of a collection that is there,
+    # whose expiry stays and whose old block is the caller's to free. (To overwrite another value: `delete` it first.)
+    cdef int put_collection(
+        self, int db, Found *found, const char *key, uint64_t length, int type, uint64_t block, uint64_t used
+    ) except -1
+    cdef void box_of(self, Found *found, Box *box) noexcept
+    # After an edit has left another block or length; nothing is written when both are as they were.
+    cdef int set_box(self, Found *found, uint64_t block, uint64_t used) except -1
     cdef int set_expiry(self, int db, Found *found, int64_t expiry) except -1                         # -1 = PERSIST
     cdef int delete(self, int db, Found *found, bint lazily) except -1
     # RENAME, MOVE: same value, expiry kept; a key that is there under the new name is deleted. `found` is the moved

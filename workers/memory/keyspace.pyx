@@ -22,13 +22,14 @@ cdef enum:
     EDIT_JOURNAL_MAX = MIB      # bytes of an edit that are journalled in place; for more, the value gets another block
     LAZY_BLOCK = MIB            # from this length on, a block unlinked lazily goes to the graveyard
     SLOT_BYTES = 8
+    TYPE_MASK = 0x1F            # of an entry's first word
 
 
 class KeyspaceError(Exception):
     """The arena's databases do not fit what is asked for; the text is one line for the operator."""
 
 
-cdef inline Box box_of(EntryView *entry) noexcept:
+cdef inline Box entry_box(EntryView *entry) noexcept:
     cdef Box box
     memcpy(&box, entry.value, sizeof(Box))
     return box
@@ -82,6 +83,7 @@ cdef class Keyspace:
 
     cdef int look(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1:
         out.hash = hash
+        out.db = db
         out.place = table_find(self.arena, self.table_of(db), hash, key, length)
         out.exists = out.place.entry != 0
         if out.exists:
@@ -120,7 +122,7 @@ cdef class Keyspace:
             length[0] = print_int64(number, scratch)
             return scratch
         if found.entry.type == STRING_BOXED:
-            box = box_of(&found.entry)
+            box = entry_box(&found.entry)
             length[0] = box.length
             return self.arena.at(box.block)
         length[0] = found.entry.value_length
@@ -222,6 +224,37 @@ cdef class Keyspace:
         self.changed(found)
         return value
 
+    # -- collections
+
+    cdef int put_collection(
+        self, int db, Found *found, const char *key, uint64_t length, int type, uint64_t block, uint64_t used
+    ) except -1:
+        cdef Box box
+        cdef uint64_t word
+        box.block, box.length = block, used
+        self.settle(db, found)
+        if not found.exists:
+            memcpy(self.make(db, found, key, length, type, sizeof(Box), 0, -1), &box, sizeof(Box))
+            return 0
+        word = (<uint64_t *>self.arena.at(found.entry.offset))[0]
+        if found.entry.type != type:
+            self.arena.put64(found.entry.offset, word & ~<uint64_t>TYPE_MASK | <uint64_t>type)
+            found.entry.type = type
+        return self.set_box(found, block, used)
+
+    cdef void box_of(self, Found *found, Box *box) noexcept:
+        box[0] = entry_box(&found.entry)
+
+    cdef int set_box(self, Found *found, uint64_t block, uint64_t used) except -1:
+        cdef Box box
+        self.settle(found.db, found)
+        box = entry_box(&found.entry)
+        if box.block != block or box.length != used:
+            box.block, box.length = block, used
+            self.arena.write(self.arena.offset_of(found.entry.value), <const char *>&box, sizeof(Box))
+            self.changed(found)
+        return 0
+
     # -- editing strings
 
     cdef char *edit_string(
@@ -272,7 +305,7 @@ cdef class Keyspace:
         return entry.value
 
     cdef char *edit_box(self, Found *found, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except NULL:
-        cdef Box box = box_of(&found.entry)
+        cdef Box box = entry_box(&found.entry)
         cdef uint64_t growth = new_length - box.length if new_length > box.length else 0, old = box.block
         if new_length <= self.arena.usable(old) and edit_count + growth <= EDIT_JOURNAL_MAX:
             self.save_edit(old, box.length, new_length, edit_from, edit_count)
@@ -336,7 +369,7 @@ cdef class Keyspace:
         cdef Box box
         if entry.type != STRING_BOXED:
             return 0
-        box = box_of(entry)
+        box = entry_box(entry)
         if not lazily or box.length < LAZY_BLOCK:
             return self.arena.free(box.block)
         self.arena.put64(box.block, root.dead_blocks)
@@ -406,7 +439,7 @@ cdef class Keyspace:
         made.hash = new_hash
         made.changes = target.changes
         if entry.type == STRING_BOXED:
-            box = box_of(entry)
+            box = entry_box(entry)
             value = self.arena.at(box.block)
             return target.store_boxed(to_db, &made, new_key, new_length, value, box.length, entry.expiry)
         value = target.make(to_db, &made, new_key, new_length, entry.type, entry.value_length, 0, entry.expiry)
@@ -447,7 +480,7 @@ cdef class Keyspace:
     cdef uint64_t memory_of(self, Found *found) noexcept:
         cdef uint64_t bytes_used = self.arena.usable(found.entry.offset) + SLOT_BYTES
         if found.entry.type == STRING_BOXED:
-            bytes_used += self.arena.usable(box_of(&found.entry).block)
+            bytes_used += self.arena.usable(entry_box(&found.entry).block)
         return bytes_used
 
     cdef bytes random_key(self, int db):
