@@ -2,33 +2,28 @@
 
 A tree is a 32-byte TreeRoot anywhere in reachable memory. An item is a word that only the user understands (mostly an
 offset), with a weight of at least 1: its place among the others is found by the user's comparison (`tree_seek`) or by
-the weight before it (`tree_at`). A node is a block of a NodeHeader and `used` slots, of one to three words each:
+the weight before it (`tree_at`). The nodes are described in nodes.pxd.
 
-    leaf, plain tree        item                                (the weight is 1)
-    leaf, weighted tree     item, weight
-    inner node              first item below, weight below, offset of the child
-
-A node has at most SLOTS_MAX slots. Its block is only a little longer than what it holds, and is changed for a longer or
-shorter one as that changes: so leaves take 9 to 10 bytes an item after insertions anywhere. A node that is full splits
-in halves; at the very end (or start) of the tree it stays full beside a new one, so that appending takes 8.5.
+A node that is full splits in halves; at the very end (or start) of the tree it stays full beside a new one. So the
+nodes of a plain tree take 9 to 10 bytes an item after insertions anywhere, 8.5 when all were appended.
 
 Invariants
  1. The slots of an inner node say of each child its first item and its whole weight, exactly. So an item that was
     removed, and perhaps freed, is never compared with.
  2. A node has at least SLOTS_MIN slots, but for the root (an inner root has at least two) and for the first and last
-    node of a level, which have at least one. Of two such neighbours one has SLOTS_MIN. So the height is logarithmic.
- 3. Every call but `tree_build`, `tree_blocks` and `tree_dismantle` looks at no more than a few nodes a level.
- 4. Contents of a node that splits, joins another or changes its block are not journalled: they are written anew, and
-    the old block, untouched, is freed.
+    node of a level, which have at least one; if these two are neighbours, one of them has SLOTS_MIN. So the height is
+    logarithmic.
+ 3. Every call but `tree_build` and `tree_blocks` looks at no more than three nodes a level; `tree_dismantle` has its
+    budget.
+ 4. The contents of a node that splits, joins another or changes its block are written anew, without the journal; the
+    old block stays as it is until the commit frees it.
  5. A cursor is dead after any change to the tree that was not made with it.
 """
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from workers.memory.arena cimport Arena
+from workers.memory.nodes cimport NodeHeader, node_at, node_slot, visit_word
 
 cdef enum:
-    SLOTS_MAX = 63              # 512 bytes of items
-    SLOTS_MIN = 16
-    JOINED_MAX = 48             # neighbours become one when they have no more together
     HEIGHT_MAX = 12             # 2^37 words of memory, at least 16 a node, with some to spare
 
 cdef struct TreeRoot:
@@ -38,12 +33,6 @@ cdef struct TreeRoot:
     uint64_t items
     uint64_t weight             # of all items
 
-cdef struct NodeHeader:
-    uint16_t used
-    uint16_t room               # slots the block has room for
-    uint16_t words              # of a slot
-    uint16_t _pad
-
 cdef struct TreeStep:
     uint64_t node
     uint64_t index
@@ -51,23 +40,16 @@ cdef struct TreeStep:
 cdef struct TreeCursor:
     # An item, or the end: in the last leaf, an index behind its last slot. In an empty tree: height 0.
     uint64_t height
-    TreeStep path[12]           # leaf first
+    TreeStep path[HEIGHT_MAX]          # leaf first
 
 # Below 0: `item` lies before what is sought.
 ctypedef int (*compare_item)(void *context, uint64_t item) noexcept
-ctypedef int (*visit_item)(void *context, uint64_t item) except -1
 
 cdef inline void tree_init(TreeRoot *fresh, bint weighted) noexcept nogil:
     """Makes an empty tree of fresh memory."""
     fresh.node = fresh.items = fresh.weight = 0
     fresh.height = 0
     fresh.weighted = weighted
-
-cdef inline NodeHeader *node_at(Arena arena, uint64_t node) noexcept:
-    return <NodeHeader *>arena.at(node)
-
-cdef inline uint64_t *node_slot(NodeHeader *header, uint64_t index) noexcept nogil:
-    return <uint64_t *>(header + 1) + index * header.words
 
 # -- of the item a cursor is on
 
@@ -107,8 +89,8 @@ cdef int tree_build(Arena arena, uint64_t root, const uint64_t *slots, uint64_t 
 # -- as a whole
 
 # Visits every node's block. Linear.
-cdef int tree_blocks(Arena arena, uint64_t root, visit_item visit, void *context) except -1
+cdef int tree_blocks(Arena arena, uint64_t root, visit_word visit, void *context) except -1
 # Frees a tree that nothing uses any more in steps of about `budget` items (at least a leaf), from the end; each item
 # goes through `visit`, unless that is NULL. Answers 1 when all is gone. A tree is unlinked by moving its TreeRoot,
 # which needs no memory; once begun, nothing else can be done with it.
-cdef int tree_dismantle(Arena arena, uint64_t root, int budget, visit_item visit, void *context) except -1
+cdef int tree_dismantle(Arena arena, uint64_t root, int budget, visit_word visit, void *context) except -1
