@@ -319,7 +319,7 @@ cdef int drop_slot(Arena arena, uint64_t root, TreeCursor *cursor, uint64_t leve
     arena.save(arena.offset_of(place), tail + size)
     memmove(place, <char *>place + size, tail)
     set_used(arena, header, header.used - 1)
-    if header.room > header.used + header.used // 2 + 4:
+    if header.room > 2 * header.used + 4:
         swap_node(arena, root, cursor, level)
     return 0
 
