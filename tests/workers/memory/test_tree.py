@@ -77,11 +77,11 @@ def test_walks_and_places(store: Store, count: int) -> None:
     assert store.check() == plain(numbers)
     cursor = store.tree.cursor()
     assert cursor.position() == count and not cursor.next()
-    backward = []
+    backward: list[int] = []
     while cursor.prev():
         backward.append(cursor.item()[0])
     assert backward == numbers[::-1]
-    forward = []
+    forward: list[int] = []
     on_item = cursor.first()
     while on_item:
         assert cursor.position() == len(forward)
