@@ -8,7 +8,7 @@ from shardkv.commands.table import by_name
 
 Words = tuple[str, list[bytes]]  # a command's name, and its arguments
 
-KEYS = st.sampled_from([b"a", b"b", b"c", b"", b"k" * 1500])
+KEYS = st.sampled_from([b"a", b"a", b"a", b"a", b"b", b"b", b"c", b"", b"k" * 1500])
 VALUES = st.sampled_from(
     [b"", b"1", b"-7", b"3.5", b"short", b"x" * 45, b"x" * 300, b"y" * 2040, b"y" * 2100, b"z" * 40_000, b"9" * 18]
 )
@@ -36,11 +36,11 @@ OF_NAME = {
     **dict.fromkeys(("index", "rank", "count", "limit"), SMALL),
     "start": ENDS,
     "stop": ENDS,
-    "score": st.sampled_from([b"0", b"1", b"2", b"-1.5", b"inf", b"-inf", b"3e10", b"nan", b"nonsense"]),
+    "score": st.sampled_from([b"0", b"1", b"1", b"2", b"3", b"-1.5", b"7", b"inf", b"-inf", b"3e10", b"0.1", b"nan"]),
     "group": st.sampled_from([b"g", b"h"]),
     "consumer": st.sampled_from([b"v", b"w"]),
-    "longitude": st.sampled_from([b"13.361389", b"15.087269", b"-180", b"181"]),
-    "latitude": st.sampled_from([b"38.115556", b"37.502669", b"-85", b"86"]),
+    "longitude": st.sampled_from([b"13.361389", b"15.087269", b"13.5", b"14", b"-180", b"181"]),
+    "latitude": st.sampled_from([b"38.115556", b"37.502669", b"38", b"37.9", b"-85", b"86"]),
     **dict.fromkeys(("radius", "width", "height"), st.sampled_from([b"0", b"10", b"200", b"4e4", b"-1"])),
     "subcommand": st.sampled_from([b"GETREG", b"DECODE", b"ENCODING", b"TODENSE", b"nonsense"]),
     "cursor": st.sampled_from([b"0", b"0", b"5", b"nonsense"]),
