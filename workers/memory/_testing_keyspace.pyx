@@ -57,7 +57,7 @@ def facts(Keyspace keyspace, db: int, key: bytes) -> dict[str, int] | None:
         return None
     return {
         "type": found.entry.type, "expiry": found.entry.expiry, "clock": found.entry.clock,
-        "offset": found.entry.offset, "memory": keyspace.memory_of(&found),
+        "offset": found.entry.offset, "memory": keyspace.memory_of(&found, 0),
     }
 
 

@@ -10,6 +10,7 @@ Invariants
  3. Reading trusts the bytes: those from outside pass `ints_valid` first.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 from workers.memory.arena cimport Arena
 from workers.memory.entry cimport Box
 
@@ -17,10 +18,14 @@ cdef enum:
     INTS_HEADER = 8
 
 cdef inline uint64_t ints_count(const char *ints) noexcept nogil:
-    return (<const uint32_t *>ints)[1]
+    cdef uint32_t count
+    memcpy(&count, ints + 4, 4)     # as everywhere here: sets from outside lie unaligned
+    return count
 
 cdef inline uint64_t ints_bytes(const char *ints) noexcept nogil:
-    return INTS_HEADER + <uint64_t>(<const uint32_t *>ints)[0] * (<const uint32_t *>ints)[1]
+    cdef uint32_t width
+    memcpy(&width, ints, 4)
+    return INTS_HEADER + width * ints_count(ints)
 
 cdef int64_t ints_get(const char *ints, uint64_t index) noexcept nogil      # index < ints_count
 # Whether it is there; `place`, unless NULL, is its index or the one it would have.

@@ -105,8 +105,9 @@ cdef class Keyspace:
     cdef int flush(self, int db) except -1
     cdef uint64_t count(self, int db) noexcept
     cdef uint64_t expiring(self, int db) noexcept
-    # MEMORY USAGE: bytes from the allocator's true figures.
-    cdef uint64_t memory_of(self, Found *found) noexcept
+    # MEMORY USAGE: bytes from the allocator's true figures; of a collection's items, the first `samples` stand for all
+    # (0 = each is looked at).
+    cdef uint64_t memory_of(self, Found *found, uint64_t samples) except 0
     # None when there is none.
     cdef bytes random_key(self, int db)
     # Appends (key bytes, type) of a few entries to `into`, expired keys left out; answers the next cursor (48 bits),

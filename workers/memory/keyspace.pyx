@@ -7,20 +7,22 @@ from libc.string cimport memcmp, memcpy, memset
 from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_int64, print_int64
 from workers.memory.arena cimport COMMIT_INTERNAL
+from workers.memory.collections cimport (
+    bury_table, collection_copy, collection_free, collection_memory, collections_reap,
+)
 from workers.memory.entry cimport (
     BOX_THRESHOLD, EMBEDDED_MAX, LONG, STRING_BOXED, STRING_EMBEDDED, STRING_INT, STRING_RAW, Box, entry_format,
     entry_size, entry_view, entry_word,
 )
-from workers.memory.segments cimport TableGrave, TableRoot
+from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport (
-    table_dismantle, table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random,
+    table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random,
     table_remove, table_replace, table_scan, table_unlink,
 )
 
 cdef enum:
     MIB = 1 << 20
     EDIT_JOURNAL_MAX = MIB      # bytes of an edit that are journalled in place; for more, the value gets another block
-    LAZY_BLOCK = MIB            # from this length on, a block unlinked lazily goes to the graveyard
     SLOT_BYTES = 8
     TYPE_MASK = 0x1F            # of an entry's first word
 
@@ -232,7 +234,7 @@ cdef class Keyspace:
         cdef Box box
         cdef uint64_t word
         box.block, box.length = block, used
-        self.settle(db, found)
+        self.settle(db, found, key, length)
         if not found.exists:
             memcpy(self.make(db, found, key, length, type, sizeof(Box), 0, -1), &box, sizeof(Box))
             return 0
@@ -247,7 +249,8 @@ cdef class Keyspace:
 
     cdef int set_box(self, Found *found, uint64_t block, uint64_t used) except -1:
         cdef Box box
-        self.settle(found.db, found)
+        if not self.still_there(found.db, found):
+            raise RuntimeError("the key of a collection is gone")
         box = entry_box(&found.entry)
         if box.block != block or box.length != used:
             box.block, box.length = block, used
@@ -365,15 +368,7 @@ cdef class Keyspace:
 
     cdef int free_value(self, EntryView *entry, bint lazily) except -1:
         """Frees what a value owns beside the entry's own block."""
-        cdef KeyspaceRoot *root = <KeyspaceRoot *>self.arena.at(self.root)
-        cdef Box box
-        if entry.type != STRING_BOXED:
-            return 0
-        box = entry_box(entry)
-        if not lazily or box.length < LAZY_BLOCK:
-            return self.arena.free(box.block)
-        self.arena.put64(box.block, root.dead_blocks)
-        return self.arena.set_word(&root.dead_blocks, box.block)
+        return collection_free(self.arena, <KeyspaceRoot *>self.arena.at(self.root), entry, lazily)
 
     cdef int move(
         self, int from_db, Found *found, int to_db, const char *new_key, uint64_t new_length, uint64_t new_hash
@@ -400,6 +395,7 @@ cdef class Keyspace:
             memcpy(value, old.value, old.value_length)
             self.arena.free(old.offset)
         found.hash = new_hash
+        found.db = to_db
         table_insert(self.arena, self.table_of(to_db), new_hash, offset, old.expiry, &found.place)
         entry_view(self.arena.base, offset, &found.entry)
         self.changed(found)
@@ -442,6 +438,11 @@ cdef class Keyspace:
             box = entry_box(entry)
             value = self.arena.at(box.block)
             return target.store_boxed(to_db, &made, new_key, new_length, value, box.length, entry.expiry)
+        if entry.type > STRING_BOXED:
+            collection_copy(self.arena, target.arena, entry, &box)
+            value = target.make(to_db, &made, new_key, new_length, entry.type, sizeof(Box), 0, entry.expiry)
+            memcpy(value, &box, sizeof(Box))
+            return 0
         value = target.make(to_db, &made, new_key, new_length, entry.type, entry.value_length, 0, entry.expiry)
         memcpy(value, entry.value, entry.value_length)
         return 0
@@ -457,7 +458,6 @@ cdef class Keyspace:
         return self.arena.write(self.table_of(b), <const char *>&kept, sizeof(TableRoot))
 
     cdef int flush(self, int db) except -1:
-        cdef KeyspaceRoot *root = <KeyspaceRoot *>self.arena.at(self.root)
         cdef uint64_t directory
         cdef int each
         if db < 0:
@@ -467,8 +467,7 @@ cdef class Keyspace:
         self.changes += 1
         directory = table_unlink(self.arena, self.table_of(db))
         if directory:
-            self.arena.put64(directory, root.dead_tables)           # TableGrave.next
-            self.arena.set_word(&root.dead_tables, directory)
+            bury_table(self.arena, <KeyspaceRoot *>self.arena.at(self.root), directory)
         return 0
 
     cdef uint64_t count(self, int db) noexcept:
@@ -477,11 +476,10 @@ cdef class Keyspace:
     cdef uint64_t expiring(self, int db) noexcept:
         return (<TableRoot *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].expiring
 
-    cdef uint64_t memory_of(self, Found *found) noexcept:
-        cdef uint64_t bytes_used = self.arena.usable(found.entry.offset) + SLOT_BYTES
-        if found.entry.type == STRING_BOXED:
-            bytes_used += self.arena.usable(entry_box(&found.entry).block)
-        return bytes_used
+    cdef uint64_t memory_of(self, Found *found, uint64_t samples) except 0:
+        return (
+            self.arena.usable(found.entry.offset) + SLOT_BYTES + collection_memory(self.arena, &found.entry, samples)
+        )
 
     cdef bytes random_key(self, int db):
         cdef Found found
@@ -525,19 +523,7 @@ cdef class Keyspace:
         return <int>(self.expired - before)
 
     cdef int reap(self, int budget) except -1:
-        cdef KeyspaceRoot *root = <KeyspaceRoot *>self.arena.at(self.root)
-        cdef uint64_t dead, next_dead
-        while budget > 0 and root.dead_blocks:
-            dead = root.dead_blocks
-            budget -= 1 + <int>(self.arena.usable(dead) // MIB)
-            self.arena.set_word(&root.dead_blocks, (<DeadBlock *>self.arena.at(dead)).next)
-            self.arena.free(dead)
-        if budget > 0 and root.dead_tables:
-            dead = root.dead_tables
-            next_dead = (<TableGrave *>self.arena.at(dead)).next
-            if table_dismantle(self.arena, dead, budget, bury_entry, <void *>self):
-                self.arena.set_word(&root.dead_tables, next_dead)
-        return root.dead_blocks != 0 or root.dead_tables != 0
+        return collections_reap(self.arena, <KeyspaceRoot *>self.arena.at(self.root), budget)
 
 
 cdef void copy_resized(char *to, uint64_t new_length, const char *old, uint64_t old_length) noexcept:
@@ -577,11 +563,3 @@ cdef int expire_entry(void *context, uint64_t entry) except -1:
     keyspace.delete((<ExpireContext *>context).db, &found, True)
     keyspace.expired += 1
     return 0
-
-
-cdef int bury_entry(void *context, uint64_t entry) except -1:
-    cdef Keyspace keyspace = <Keyspace>context
-    cdef EntryView view
-    entry_view(keyspace.arena.base, entry, &view)
-    keyspace.free_value(&view, True)
-    return keyspace.arena.free(entry)

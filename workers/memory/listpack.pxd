@@ -1,7 +1,7 @@
 """Listpack: a sequence of strings and integers in consecutive bytes, in the byte format of Redis.
 
     u32   bytes of the whole            (little-endian, here and below)
-    u16   elements; 65535 = that many or more, count them
+    u16   elements; 65535 = not known, count them
     elements
     0xFF
 
@@ -28,6 +28,7 @@ Invariants
  6. Reading trusts the bytes: those from outside pass `pack_valid` first.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 from workers.memory.arena cimport Arena
 from workers.memory.entry cimport Box
 
@@ -57,9 +58,11 @@ cdef inline Element number_element(int64_t number) noexcept nogil:
 # -- reading
 
 cdef inline uint32_t pack_bytes(const char *pack) noexcept nogil:
-    return (<const uint32_t *>pack)[0]
+    cdef uint32_t total
+    memcpy(&total, pack, 4)         # as everywhere here: packs from outside lie unaligned
+    return total
 
-cdef uint64_t pack_count(const char *pack) noexcept nogil                   # linear only from 65535 elements on
+cdef uint64_t pack_count(const char *pack) noexcept nogil                   # linear only where it is not known
 cdef uint64_t pack_first(const char *pack) noexcept nogil
 cdef uint64_t pack_last(const char *pack) noexcept nogil
 cdef uint64_t pack_next(const char *pack, uint64_t at) noexcept nogil
@@ -82,7 +85,7 @@ cdef bint pack_fits(const char *pack, uint64_t extra) noexcept nogil        # pa
 # Checks bytes from outside, every element of them: answers the count, -1 when they are no listpack.
 cdef int64_t pack_valid(const char *bytes, uint64_t length) noexcept nogil
 
-# -- editing, in a transaction
+# -- editing, in a transaction; offsets before the edit stay good, and where elements are written the first is at `at`
 
 cdef int pack_make(Arena arena, Box *box, Element *elements, uint64_t count) except -1      # a new one, maybe empty
 cdef int pack_store(Arena arena, Box *box, const char *bytes, uint64_t length) except -1    # a copy of a whole pack
