@@ -8,5 +8,9 @@ MODULES: tuple[str, ...] = (
     "workers.commands.internal",
     "workers.commands.keyspace",
     "workers.commands.lcs",
+    "workers.commands.lists",
     "workers.commands.strings",
+    "workers.commands.zset_ranges",
+    "workers.commands.zset_sets",
+    "workers.commands.zsets",
 )

@@ -254,8 +254,10 @@ cdef int zset_insert(
 ) except -1:
     if zset.packed and zset.count == 0:
         start(keyspace, limits, zset, key, key_length, length)
+        spot.hash = hash_key(member, length)
     elif zset.packed and not stays_packed(keyspace.arena, limits, zset, member, length):
         unpack(keyspace, zset)
+        spot.hash = hash_key(member, length)
     if zset.packed:
         insert_packed(keyspace, zset, member, length, score)
     else:
