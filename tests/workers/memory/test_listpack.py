@@ -17,7 +17,8 @@ from workers.memory import _testing_packs as p
 from workers.memory.arena import Arena, crash_after
 
 MIB = 1 << 20
-EDGES = sorted({sign * (1 << bits) + off for bits in (7, 12, 13, 15, 23, 31, 62) for sign in (1, -1) for off in (-1, 0, 1)})
+POWERS = [1 << bits for bits in (7, 12, 13, 15, 23, 31, 62)]
+EDGES = sorted({sign * power + near for power in POWERS for sign in (1, -1) for near in (-1, 0, 1)})
 LENGTHS = (0, 1, 20, 21, 62, 63, 64, 125, 126, 127, 128, 4095, 4096, 16379, 16380, 16381, 16382, 70_000)
 
 
@@ -49,7 +50,8 @@ def test_bytes_are_those_of_redis() -> None:
 
 
 def test_every_width_is_read_both_ways(arena: Arena) -> None:
-    values: list[bytes | int] = [*EDGES, (1 << 63) - 1, -(1 << 63), *(b"x" * length for length in LENGTHS), b"01", b"-0"]
+    values: list[bytes | int] = [*EDGES, (1 << 63) - 1, -(1 << 63), b"01", b"-0"]
+    values += [b"x" * length for length in LENGTHS]
     pack = p.Pack(arena)
     a.begin(arena, 0, 1)
     assert p.build(values, pack) == pack.raw()
