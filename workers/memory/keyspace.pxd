@@ -1,6 +1,6 @@
 """Keyspace: the databases of one shard, on an arena; what command handlers use to find, make, change and delete keys.
 
-In the arena's roots, word KEYSPACE_ROOT names the root block: a KeyspaceRoot, then TableRoot[databases]. The
+In the arena's roots, word KEYSPACE_ROOT names the root block: a KeyspaceRoot, then Database[databases]. The
 graveyard is what is unlinked and waits to be freed in steps: dead tables (a list through the TableGrave at the head
 of each directory) and large blocks (a list through their first bytes, see DeadBlock).
 
@@ -16,6 +16,7 @@ Invariants
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from workers.memory.arena cimport Arena
 from workers.memory.entry cimport Box, EntryView
+from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport Place
 
 cdef enum:
@@ -27,6 +28,10 @@ cdef struct KeyspaceRoot:
     uint64_t dead_tables        # TableGrave
     uint64_t dead_blocks        # DeadBlock
     uint64_t dead_trees         # TreeHead, see collections.pxd
+
+cdef struct Database:
+    TableRoot keys
+    TableRoot timers            # of hashes with expiring fields, see timers.pxd
 
 cdef struct DeadBlock:
     uint64_t next
@@ -46,10 +51,13 @@ cdef class Keyspace:
     cdef uint32_t clock                    # access clock for this second (LRU), set likewise
     cdef bint touch                        # False: lookups leave the access clock alone
     cdef public uint64_t expired           # keys deleted because their time had passed
+    cdef uint64_t swept                    # fields of hashes, likewise
     cdef public bint lazy_expire           # False only for DEBUG: lookups then see keys whose time has passed
     cdef uint64_t root                     # offset of the root block
     cdef int expire_db                     # where active expiry goes on
     cdef uint64_t expire_cursor
+    cdef int sweep_db                      # … and the sweeping of hashes
+    cdef uint64_t sweep_cursor
     cdef uint64_t seed                     # of random_key
     cdef uint64_t changes                  # grows with each change to a key or a table
 
@@ -89,6 +97,10 @@ cdef class Keyspace:
     cdef void box_of(self, Found *found, Box *box) noexcept
     # After an edit has left another block or length; nothing is written when both are as they were.
     cdef int set_box(self, Found *found, uint64_t block, uint64_t used) except -1
+    # Of a HASH_TABLE: a field has been given this expiry.
+    cdef int note_field_expiry(self, Found *found, int64_t expiry) except -1
+    # Takes out fields that have expired, if any may be due, about `budget` of them, and with the last field the key.
+    cdef int sweep_fields(self, Found *found, int *budget) except -1
     cdef int set_expiry(self, int db, Found *found, int64_t expiry) except -1                         # -1 = PERSIST
     cdef int delete(self, int db, Found *found, bint lazily) except -1
     # RENAME, MOVE: same value, expiry kept; a key that is there under the new name is deleted. `found` is the moved
@@ -114,7 +126,7 @@ cdef class Keyspace:
     # 0 at the end.
     cdef uint64_t scan(self, int db, uint64_t cursor, list into) except? 0xFFFFFFFFFFFFFFFF
     # The worker's own work, each in a transaction of the caller (COMMIT_INTERNAL), each bounded:
-    # Active expiry; budget: table segments looked at and keys deleted; answers the keys deleted.
+    # Active expiry; budget: table segments looked at, keys and fields deleted; answers how many keys and fields.
     cdef int expire_some(self, int budget) except -1
     # Frees from the graveyard, about `budget` entries or blocks; 1 = more to do.
     cdef int reap(self, int budget) except -1
@@ -141,6 +153,10 @@ cdef class Keyspace:
     cdef int save_edit(
         self, uint64_t value, uint64_t old_length, uint64_t new_length, uint64_t edit_from, uint64_t edit_count
     ) except -1
+    cdef uint64_t timers_of(self, int db) noexcept
+    cdef uint64_t hash_table_of(self, EntryView *entry) noexcept
+    cdef int forget_timer(self, int db, Found *found) except -1
+    cdef int sweep_some(self, int *budget) except -1
     cdef int free_value(self, EntryView *entry, bint lazily) except -1
     cdef void changed(self, Found *found) noexcept
     cdef int settle(self, int db, Found *found, const char *key, uint64_t length) except -1

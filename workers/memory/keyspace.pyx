@@ -11,14 +11,15 @@ from workers.memory.collections cimport (
     bury_table, collection_copy, collection_free, collection_memory, collections_reap,
 )
 from workers.memory.entry cimport (
-    BOX_THRESHOLD, EMBEDDED_MAX, LONG, STRING_BOXED, STRING_EMBEDDED, STRING_INT, STRING_RAW, Box, entry_format,
-    entry_size, entry_view, entry_word,
+    BOX_THRESHOLD, EMBEDDED_MAX, HASH_TABLE, LONG, STRING_BOXED, STRING_EMBEDDED, STRING_INT, STRING_RAW, Box,
+    entry_expiry, entry_format, entry_size, entry_view, entry_word,
 )
 from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport (
-    table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random,
+    table_earliest, table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random,
     table_remove, table_replace, table_scan, table_unlink,
 )
+from workers.memory.timers cimport timer_due, timer_find, timer_forget, timer_note, timer_sweep
 
 cdef enum:
     MIB = 1 << 20
@@ -69,9 +70,9 @@ cdef class Keyspace:
                 raise KeyspaceError(f"database {db} holds keys, so 'databases' cannot be {databases}")
         if databases <= stored:
             return
-        self.root = self.arena.alloc_zeroed(sizeof(KeyspaceRoot) + databases * sizeof(TableRoot))
+        self.root = self.arena.alloc_zeroed(sizeof(KeyspaceRoot) + databases * sizeof(Database))
         if old:
-            memcpy(self.arena.at(self.root), self.arena.at(old), sizeof(KeyspaceRoot) + stored * sizeof(TableRoot))
+            memcpy(self.arena.at(self.root), self.arena.at(old), sizeof(KeyspaceRoot) + stored * sizeof(Database))
             self.arena.free(old)
         (<KeyspaceRoot *>self.arena.at(self.root)).databases = databases
         self.arena.put64(self.arena.root_offset(KEYSPACE_ROOT), self.root)
@@ -79,7 +80,10 @@ cdef class Keyspace:
     cdef uint64_t table_of(self, int db) except 0:
         if not 0 <= db < self.databases:
             raise IndexError("no such database")
-        return self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(TableRoot)
+        return self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database)
+
+    cdef uint64_t timers_of(self, int db) noexcept:
+        return self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database) + sizeof(TableRoot)
 
     # -- looking up
 
@@ -110,11 +114,11 @@ cdef class Keyspace:
 
     cdef void prefetch_slot(self, int db, uint64_t hash) noexcept:
         if 0 <= db < self.databases:
-            table_prefetch_slot(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(TableRoot), hash)
+            table_prefetch_slot(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database), hash)
 
     cdef void prefetch_entry(self, int db, uint64_t hash) noexcept:
         if 0 <= db < self.databases:
-            table_prefetch_entry(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(TableRoot), hash)
+            table_prefetch_entry(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database), hash)
 
     cdef const char *string_bytes(self, Found *found, uint64_t *length, char *scratch) noexcept:
         cdef Box box
@@ -160,6 +164,7 @@ cdef class Keyspace:
         self.settle(db, found, key, length)
         if not found.exists or not self.fits(entry, value_length, expiry):
             if found.exists:
+                self.forget_timer(db, found)
                 self.free_value(entry, False)
             memcpy(self.make(db, found, key, length, type, value_length, 0, expiry), value, value_length)
             return 0
@@ -198,6 +203,7 @@ cdef class Keyspace:
         """Makes or overwrites a key with a boxed value; frees the value it had."""
         self.settle(db, found, key, length)
         if found.exists:
+            self.forget_timer(db, found)
             self.free_value(&found.entry, False)
             if found.entry.type == STRING_BOXED and (expiry >= 0) == (found.entry.expiry >= 0):
                 self.arena.write(self.arena.offset_of(found.entry.value), <const char *>box, sizeof(Box))
@@ -360,6 +366,7 @@ cdef class Keyspace:
         if not self.still_there(db, found):
             return 0
         table_remove(self.arena, self.table_of(db), &found.place, found.entry.expiry)
+        self.forget_timer(db, found)
         self.free_value(&found.entry, lazily)
         self.arena.free(found.entry.offset)
         found.exists = False
@@ -376,6 +383,7 @@ cdef class Keyspace:
         cdef EntryView old
         cdef Found target
         cdef uint64_t offset
+        cdef int64_t due = -1
         cdef char *value
         cdef bint same_key = new_length == found.entry.key_length and memcmp(new_key, found.entry.key, new_length) == 0
         if same_key and from_db == to_db:
@@ -387,6 +395,9 @@ cdef class Keyspace:
             return 0
         old = found.entry
         offset = old.offset
+        if old.type == HASH_TABLE:
+            due = timer_due(self.arena, self.timers_of(from_db), found.hash, old.key, old.key_length)
+            self.forget_timer(from_db, found)
         table_remove(self.arena, self.table_of(from_db), &found.place, old.expiry)
         if not same_key:
             offset = self.arena.alloc(entry_size(new_length, old.value_length, old.expiry >= 0))
@@ -399,7 +410,7 @@ cdef class Keyspace:
         table_insert(self.arena, self.table_of(to_db), new_hash, offset, old.expiry, &found.place)
         entry_view(self.arena.base, offset, &found.entry)
         self.changed(found)
-        return 0
+        return self.note_field_expiry(found, due) if due >= 0 else 0
 
     cdef inline void changed(self, Found *found) noexcept:
         """Notes a change, which `found` reflects already."""
@@ -442,39 +453,96 @@ cdef class Keyspace:
             collection_copy(self.arena, target.arena, entry, &box)
             value = target.make(to_db, &made, new_key, new_length, entry.type, sizeof(Box), 0, entry.expiry)
             memcpy(value, &box, sizeof(Box))
+            if entry.type == HASH_TABLE and (<TableRoot *>target.arena.at(box.block)).expiring:
+                made.db = to_db
+                target.note_field_expiry(&made, table_earliest(target.arena, box.block, 0, 0))
             return 0
         value = target.make(to_db, &made, new_key, new_length, entry.type, entry.value_length, 0, entry.expiry)
         memcpy(value, entry.value, entry.value_length)
         return 0
 
+    # -- fields of hashes that expire
+
+    cdef uint64_t hash_table_of(self, EntryView *entry) noexcept:
+        """Where the table of a hash with expiring fields lies, 0 for anything else."""
+        cdef uint64_t table
+        if entry.type != HASH_TABLE:
+            return 0
+        table = entry_box(entry).block
+        return table if (<TableRoot *>self.arena.at(table)).expiring else 0
+
+    cdef int note_field_expiry(self, Found *found, int64_t expiry) except -1:
+        return timer_note(
+            self.arena, self.timers_of(found.db), found.hash, found.entry.key, found.entry.key_length, expiry
+        )
+
+    cdef int forget_timer(self, int db, Found *found) except -1:
+        """Before a key's value goes."""
+        if found.entry.type != HASH_TABLE or (<TableRoot *>self.arena.at(self.timers_of(db))).count == 0:
+            return 0
+        return timer_forget(
+            self.arena, self.timers_of(db), found.hash, found.entry.key, found.entry.key_length
+        )
+
+    cdef int sweep_fields(self, Found *found, int *budget) except -1:
+        cdef uint64_t table = self.hash_table_of(&found.entry), timers = self.timers_of(found.db)
+        cdef Place place
+        if table == 0:
+            return 0
+        place = timer_find(self.arena, timers, found.hash, found.entry.key, found.entry.key_length)
+        if place.entry == 0 or entry_expiry(self.arena.at(place.entry)) >= self.now_ms:
+            return 0
+        self.swept += timer_sweep(self.arena, timers, &place, table, self.now_ms - 1, budget)
+        if (<TableRoot *>self.arena.at(table)).count == 0:
+            self.delete(found.db, found, True)
+        return 0
+
+    cdef int sweep_some(self, int *budget) except -1:
+        """Goes through the timers that are due, the databases in turn."""
+        cdef ExpireContext context
+        cdef int _databases
+        context.keyspace, context.budget = <void *>self, budget
+        for _databases in range(self.databases):
+            if budget[0] <= 0:
+                break
+            context.db = self.sweep_db
+            self.sweep_cursor = table_expired(
+                self.arena, self.timers_of(self.sweep_db), self.sweep_cursor, self.now_ms - 1, budget, sweep_entry,
+                &context,
+            )
+            if self.sweep_cursor == 0:
+                self.sweep_db = (self.sweep_db + 1) % self.databases
+        return 0
+
     # -- whole databases
 
     cdef int swap(self, int a, int b) except -1:
-        cdef TableRoot *left = <TableRoot *>self.arena.at(self.table_of(a))
-        cdef TableRoot *right = <TableRoot *>self.arena.at(self.table_of(b))
-        cdef TableRoot kept = left[0]
+        cdef Database *left = <Database *>self.arena.at(self.table_of(a))
+        cdef Database *right = <Database *>self.arena.at(self.table_of(b))
+        cdef Database kept = left[0]
         self.changes += 1
-        self.arena.write(self.table_of(a), <const char *>right, sizeof(TableRoot))
-        return self.arena.write(self.table_of(b), <const char *>&kept, sizeof(TableRoot))
+        self.arena.write(self.table_of(a), <const char *>right, sizeof(Database))
+        return self.arena.write(self.table_of(b), <const char *>&kept, sizeof(Database))
 
     cdef int flush(self, int db) except -1:
-        cdef uint64_t directory
+        cdef uint64_t directory, table
         cdef int each
         if db < 0:
             for each in range(self.databases):
                 self.flush(each)
             return 0
         self.changes += 1
-        directory = table_unlink(self.arena, self.table_of(db))
-        if directory:
-            bury_table(self.arena, <KeyspaceRoot *>self.arena.at(self.root), directory)
+        for table in (self.table_of(db), self.timers_of(db)):
+            directory = table_unlink(self.arena, table)
+            if directory:
+                bury_table(self.arena, <KeyspaceRoot *>self.arena.at(self.root), directory)
         return 0
 
     cdef uint64_t count(self, int db) noexcept:
-        return (<TableRoot *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].count
+        return (<Database *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].keys.count
 
     cdef uint64_t expiring(self, int db) noexcept:
-        return (<TableRoot *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].expiring
+        return (<Database *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].keys.expiring
 
     cdef uint64_t memory_of(self, Found *found, uint64_t samples) except 0:
         return (
@@ -506,10 +574,11 @@ cdef class Keyspace:
     # -- in the background
 
     cdef int expire_some(self, int budget) except -1:
-        cdef uint64_t before = self.expired
+        cdef uint64_t before = self.expired + self.swept
         cdef ExpireContext context
-        cdef int _databases
-        context.keyspace = <void *>self
+        cdef int _databases, sweeping = budget
+        self.sweep_some(&sweeping)
+        context.keyspace, context.budget = <void *>self, &budget
         for _databases in range(self.databases):
             context.db = self.expire_db
             self.expire_cursor = table_expired(
@@ -520,7 +589,7 @@ cdef class Keyspace:
                 self.expire_db = (self.expire_db + 1) % self.databases
             if budget <= 0:
                 break
-        return <int>(self.expired - before)
+        return <int>(self.expired + self.swept - before)
 
     cdef int reap(self, int budget) except -1:
         return collections_reap(self.arena, <KeyspaceRoot *>self.arena.at(self.root), budget)
@@ -543,6 +612,7 @@ cdef struct ScanContext:
 cdef struct ExpireContext:
     void *keyspace
     int db
+    int *budget
 
 
 cdef int scan_entry(void *context, uint64_t entry) except -1:
@@ -563,3 +633,20 @@ cdef int expire_entry(void *context, uint64_t entry) except -1:
     keyspace.delete((<ExpireContext *>context).db, &found, True)
     keyspace.expired += 1
     return 0
+
+
+cdef int sweep_entry(void *context, uint64_t entry) except -1:
+    """What the timer `entry` is for."""
+    cdef ExpireContext *expiring = <ExpireContext *>context
+    cdef Keyspace keyspace = <Keyspace>expiring.keyspace
+    cdef EntryView timer
+    cdef Found found
+    entry_view(keyspace.arena.base, entry, &timer)
+    found.db = expiring.db
+    found.hash = hash_key(timer.key, timer.key_length)
+    keyspace.relocate(expiring.db, &found, timer.key, timer.key_length)
+    if found.exists and keyspace.hash_table_of(&found.entry):
+        return keyspace.sweep_fields(&found, expiring.budget)
+    return timer_forget(
+        keyspace.arena, keyspace.timers_of(expiring.db), found.hash, timer.key, timer.key_length
+    )

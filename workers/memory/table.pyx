@@ -16,6 +16,7 @@ cdef enum:
     SCAN_ENTRIES = 4            # at least, of one table_scan, unless the segment ends
     SCAN_SEGMENTS = 16          # at most, of one table_scan
     TAKEN_MAX = 128             # expired entries of one segment taken at a time
+    UNFINISHED = 1 << DEPTH_MAX # in a cursor of table_expired: it is not 0, though nothing may be passed yet
     RANDOM_TRIES = 256
     PLACES = 1280               # of a directory word, for table_random: as many as a segment may have slots
     AHEAD = 12                  # slots to prefetch ahead of the one that is visited
@@ -262,8 +263,7 @@ cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_
     cdef SegmentHeader *header
     cdef uint64_t position = cursor & 0x3FFFFFF
     cdef int64_t earliest = INT64_MAX
-    if end == 0:
-        end = <uint64_t>1 << DEPTH_MAX
+    end = end & 0x3FFFFFF if end else <uint64_t>1 << DEPTH_MAX
     if table.directory == 0:
         return earliest
     while position < end:
@@ -295,7 +295,7 @@ cdef uint64_t table_expired(
         position = (position & ~(step - 1)) + step
         if position >> DEPTH_MAX:
             return 0
-    return position if table.expiring else 0
+    return position | UNFINISHED if table.expiring else 0
 
 
 cdef int take_expired(Arena arena, uint64_t segment, int64_t now, visit_entry visit, void *context) except -1:
