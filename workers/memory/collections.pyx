@@ -9,10 +9,8 @@ from workers.memory.entry cimport (
 )
 from workers.memory.journal cimport Vector, vector_push
 from workers.memory.keyspace cimport DeadBlock
-from workers.memory.segments cimport (
-    SegmentHeader, TableGrave, directory_words, segment_at, segment_slots, slot_entry, word_segment,
-)
-from workers.memory.table cimport Place, table_dismantle, table_find, table_insert, table_unlink
+from workers.memory.segments cimport TableGrave, directory_words, segment_at, word_segment
+from workers.memory.table cimport Place, table_dismantle, table_each, table_find, table_insert, table_unlink
 from workers.memory.tree cimport (
     TreeCursor, tree_blocks, tree_build, tree_dismantle, tree_end, tree_first, tree_init, tree_insert, tree_item,
     tree_next, tree_weight,
@@ -177,26 +175,6 @@ cdef int collections_reap(Arena arena, KeyspaceRoot *root, int budget) except -1
     return root.dead_blocks != 0 or root.dead_tables != 0 or root.dead_trees != 0
 
 
-# -- walking a table that does not change meanwhile
-
-ctypedef int (*each_entry)(void *context, uint64_t entry) except -1
-
-
-cdef int each_in_table(Arena arena, uint64_t table, each_entry visit, void *context) except -1:
-    cdef TableRoot *root = <TableRoot *>arena.at(table)
-    cdef SegmentHeader *header
-    cdef uint64_t index = 0, at
-    if root.directory == 0:
-        return 0
-    while index >> root.depth == 0:
-        header = segment_at(arena, word_segment(directory_words(arena, root)[index]))
-        for at in range(<uint64_t>header.slots + header.spill):
-            if segment_slots(header)[at]:
-                visit(context, slot_entry(segment_slots(header)[at]))
-        index += <uint64_t>1 << (root.depth - header.depth)
-    return 0
-
-
 # -- copying
 
 cdef struct Copying:
@@ -235,7 +213,7 @@ cdef int clone_visited(void *context, uint64_t entry) except -1:
 cdef int copy_table(Arena source, Arena target, uint64_t table, uint64_t made) except -1:
     cdef Copying copying
     copying.source, copying.target, copying.table = <void *>source, <void *>target, made
-    return each_in_table(source, table, clone_visited, &copying)
+    return table_each(source, table, clone_visited, &copying)
 
 
 cdef int collection_copy(Arena source, Arena target, EntryView *entry, Box *box) except -1:
@@ -247,7 +225,7 @@ cdef int collection_copy(Arena source, Arena target, EntryView *entry, Box *box)
     box.length = old.length
     table = table_in(type, box.block)
     if table:
-        target_table_clear(target, table)
+        clear_table(target, table)
     if has_tree(type):
         head = <TreeHead *>target.at(box.block)
         tree_init(&head.tree, head.tree.weighted)
@@ -260,7 +238,7 @@ cdef int collection_copy(Arena source, Arena target, EntryView *entry, Box *box)
     return 0
 
 
-cdef void target_table_clear(Arena target, uint64_t table) noexcept:
+cdef void clear_table(Arena target, uint64_t table) noexcept:
     cdef TableRoot *root = <TableRoot *>target.at(table)
     root.directory = root.count = root.expiring = 0
     root.depth = root.deepest = 0
@@ -302,7 +280,7 @@ cdef int copy_pending(Arena source, Arena target, uint64_t block, uint64_t made)
     cdef bint more
     copying.source, copying.target, copying.table = <void *>source, <void *>target, table_in(STREAM_GROUP, made)
     consumers_context = (consumers, <uint64_t>&copying)
-    each_in_table(source, table_in(STREAM_GROUP, block), match_consumer, <void *>consumers_context)
+    table_each(source, table_in(STREAM_GROUP, block), match_consumer, <void *>consumers_context)
     more = tree_first(source, tree_in(block), &cursor)
     while more:
         item = clone_block(source, target, tree_item(source, &cursor), sizeof(Pending))
@@ -349,14 +327,12 @@ cdef int measure_entry(void *context, uint64_t entry) except -1:
     cdef Measure *measure = <Measure *>context
     cdef Arena arena = <Arena>measure.arena
     cdef EntryView view
-    if enough(measure):
-        return 0
     entry_view(arena.base, entry, &view)
     measure.seen += 1
     measure.items += arena.usable(entry)
     if view.type >= STRING_BOXED:
         measure.items += collection_memory(arena, &view, measure.samples)
-    return 0
+    return enough(measure)
 
 
 cdef int measure_node(void *context, uint64_t block) except -1:
@@ -383,20 +359,8 @@ cdef uint64_t table_memory(Arena arena, uint64_t table, uint64_t samples) except
         segment = word_segment(directory_words(arena, root)[index])
         measure.blocks += arena.usable(segment)
         index += <uint64_t>1 << (root.depth - segment_at(arena, segment).depth)
-    sample_table(arena, root, &measure)
+    table_each(arena, table, measure_entry, &measure)
     return measure.blocks + items_estimate(&measure, root.count)
-
-
-cdef int sample_table(Arena arena, TableRoot *root, Measure *measure) except -1:
-    cdef SegmentHeader *header
-    cdef uint64_t index = 0, at
-    while index >> root.depth == 0 and not enough(measure):
-        header = segment_at(arena, word_segment(directory_words(arena, root)[index]))
-        for at in range(<uint64_t>header.slots + header.spill):
-            if segment_slots(header)[at]:
-                measure_entry(measure, slot_entry(segment_slots(header)[at]))
-        index += <uint64_t>1 << (root.depth - header.depth)
-    return 0
 
 
 cdef uint64_t tree_memory(Arena arena, uint64_t block, uint64_t samples) except? 0xFFFFFFFFFFFFFFFF:
