@@ -9,6 +9,7 @@ MODULES: tuple[str, ...] = (
     "workers.commands.keyspace",
     "workers.commands.lcs",
     "workers.commands.lists",
+    "workers.commands.sort",
     "workers.commands.strings",
     "workers.commands.zset_ranges",
     "workers.commands.zset_sets",

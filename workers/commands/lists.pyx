@@ -12,10 +12,9 @@ from workers.memory.arena cimport Arena
 from workers.memory.keyspace cimport Found, Keyspace
 from workers.memory.listpack cimport ELEMENT_TEXT, Element, string_element
 from workers.registry cimport native
-from workers.types cimport list as lists
 from workers.types.list cimport (
     List, ListCursor, list_equals, list_grow, list_insert, list_next, list_open, list_prev, list_push, list_remove,
-    list_remove_equal, list_replace, list_save, list_seek, list_shrink, list_text,
+    list_remove_equal, list_replace, list_save, list_seek, list_shrink, list_text, set_packed_threshold,
 )
 
 cdef enum:
@@ -460,7 +459,7 @@ cdef int rpoplpush_command(Call call) except -1:
 
 cdef int packed_threshold_command(Call call) except -1:
     cdef int64_t threshold = call.integer(1)
-    lists.packed_threshold = UINT64_MAX if threshold <= 0 else <uint64_t>threshold
+    set_packed_threshold(UINT64_MAX if threshold <= 0 else <uint64_t>threshold)
     return call._reply.raw(b"+OK\r\n", 5)
 
 

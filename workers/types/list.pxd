@@ -43,8 +43,8 @@ cdef struct ListCursor:
     uint64_t block          # of the listpack
     uint64_t at             # offset in it
 
-# From this length on an element gets a node of its own: DEBUG QUICKLIST-PACKED-THRESHOLD.
-cdef uint64_t packed_threshold
+# From this length on an element gets a node of its own, in this process: DEBUG QUICKLIST-PACKED-THRESHOLD.
+cdef void set_packed_threshold(uint64_t length) noexcept
 
 # -- reading
 

@@ -25,7 +25,12 @@ cdef enum:
     SIZED_LEVELS = 5
     DISMANTLE_STEP = 1 << 20
 
-packed_threshold = UINT64_MAX
+cdef uint64_t packed_threshold = UINT64_MAX
+
+
+cdef void set_packed_threshold(uint64_t length) noexcept:
+    global packed_threshold
+    packed_threshold = length
 
 
 # -- packs
