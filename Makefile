@@ -30,7 +30,7 @@ test: build .venv/.made-test
 check: build .venv/.made-test
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
-	@.venv/bin/python -m cython_lint shardkv workers
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" cython-lint shardkv workers
 
 bench: build .venv/.made-bench
 	@$(PY) -m bench.run $(ARGS)

@@ -15,13 +15,7 @@ JOBS = int(os.environ.get("JOBS") or os.cpu_count() or 1)
 ONLY = tuple(filter(None, os.environ.get("ONLY", "").split(",")))
 SANITIZE = ["-fsanitize=undefined"] if DEBUG else []
 FLAGS = ["-O1", "-g", "-fno-sanitize-recover", *SANITIZE] if DEBUG else ["-O3", "-g1", "-fno-semantic-interposition"]
-DIRECTIVES = {
-    "boundscheck": DEBUG,
-    "wraparound": False,
-    "cdivision": True,
-    "initializedcheck": DEBUG,
-    "embedsignature": True,
-}
+CHECKS = {"boundscheck": DEBUG, "initializedcheck": DEBUG, "wraparound": False, "cdivision": True}
 
 
 def module_name(source: Path) -> str:
@@ -49,8 +43,7 @@ if __name__ == "__main__":  # cythonize's helper processes may import this file 
         ext_modules=cythonize(
             EXTENSIONS,
             language_level=3,
-            nthreads=JOBS,
-            build_dir="build/cython",
-            compiler_directives=DIRECTIVES,
+            nthreads=JOBS, build_dir="build/cython",
+            compiler_directives={**CHECKS, "embedsignature": True},
         ),
     )

@@ -33,6 +33,7 @@ from shardkv.ring cimport (
 from shardkv.stats cimport (
     ACTIVE_EXPIRE_US,
     ARENA_BYTES,
+    CHANGES,
     COMMANDS_MAX,
     CPU_SYS_US,
     CPU_USER_US,
@@ -193,6 +194,7 @@ cdef class Worker:
         cdef uint64_t room = min(<uint64_t>RING_INLINE_MAX, ring_room(&pair.reply))
         cdef char *reply = ring_reserve(&pair.reply, <uint32_t>room)
         cdef uint64_t started = ticks()
+        cdef uint64_t changes = self.keyspace.changes
         cdef int failed
         self.call._reply.resp = 3 if record.resp == 3 else 2
         self.call._reply.lend(reply + sizeof(ReplyRecord), room - sizeof(ReplyRecord))
@@ -201,6 +203,8 @@ cdef class Worker:
         failed = self.run_handler(record)
         if failed:
             self.refuse(acceptor, position, None)
+        else:
+            self.block.counters[<int>CHANGES] += self.keyspace.changes - changes
         self.changed |= self.arena.header.journal_used != 0
         self._commit(pair, acceptor, record, position, self.respond(pair, acceptor, record, position))
         ring_advance(&pair.request, record.size)

@@ -26,6 +26,7 @@ from shardkv.stats cimport ControlPage, ProcessBlock
 cdef enum:
     EVENTS = 256              # taken from epoll at once
     TURN_US = 1000
+    LINGER_US = 40            # while a worker has requests of ours: cheaper than to sleep and be woken
     ACCEPTS = 64              # of one listening socket at once
 
 cdef class Reactor:
@@ -40,6 +41,7 @@ cdef class Reactor:
     cdef int epoll
     cdef list listeners
     cdef uint64_t turn_ticks
+    cdef uint64_t linger_ticks
     cdef bint scheduled       # a turn is
     cdef bint turning
     cdef Client *stalled
@@ -48,6 +50,7 @@ cdef class Reactor:
 
     cdef bint _serve(self, uint64_t deadline) except -1
     cdef void _schedule(self)
+    cdef bint _linger(self) noexcept nogil
     cdef bint _may_sleep(self) noexcept nogil
     cdef void _tell_time(self) noexcept nogil
     cdef int _poll(self, int timeout_ms) except -1

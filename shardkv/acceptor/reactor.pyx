@@ -100,6 +100,9 @@ from shardkv.stats cimport (
 
 from shardkv.acceptor.router import error_reply
 
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
 cdef enum:
     WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
     LISTENERS_MAX = 4096
@@ -122,6 +125,7 @@ cdef class Reactor:
         self.loop, self.page = loop, page
         self.index = assignment["index"]
         self.block = page.acceptor(self.index)
+        self.linger_ticks = page.header.ticks_per_ms * LINGER_US // 1000
         self.turn_ticks = page.header.ticks_per_ms * TURN_US // 1000
         self.places = Places(assignment["epoch"])
         pairs = [RingPair.open(f"{assignment['folder']}/ring-{self.index}-{w}") for w in range(assignment["workers"])]
@@ -188,7 +192,7 @@ cdef class Reactor:
             self._flush()
             self.places.bury()
             timeout = 0
-            if self.hub.queue_first == NULL and self._may_sleep():
+            if self.hub.queue_first == NULL and not self._linger() and self._may_sleep():
                 if events == 0 or self.hub.cold:
                     return True
                 timeout = 1
@@ -221,6 +225,15 @@ cdef class Reactor:
             elif event.data.u64 != WAKE_UP:
                 self._accept(self.listeners[event.data.u64 - 1])
         return max(count, 0)
+
+    cdef bint _linger(self) noexcept nogil:
+        """Gives way to workers that have requests of ours, for a moment; answers whether replies came."""
+        cdef uint64_t until = ticks() + self.linger_ticks
+        while self.router.awaiting() and ticks() < until:
+            if self.replies.waiting():
+                return True
+            sched_yield()
+        return self.replies.waiting()
 
     cdef bint _may_sleep(self) noexcept nogil:
         atomic_store_relaxed(&self.block.sleeping, 1)

@@ -45,6 +45,7 @@ cdef class Router:
     cdef bint route(self, Client *client)
     cdef void refuse(self, Client *client, bytes reply)      # an error as the reply of the request at hand
     cdef void publish(self)
+    cdef bint awaiting(self) noexcept nogil                  # a worker has requests of ours to execute
     cdef bint ask(self, uint32_t worker, uint64_t question, list args) except *
     cdef void finish_local(self, Client *client, uint64_t sequence, uint8_t mode_before, bytes reply)
 

@@ -546,6 +546,13 @@ cdef class Router:
         self.touched[worker] = 1
         return True
 
+    cdef bint awaiting(self) noexcept nogil:
+        cdef uint32_t worker
+        for worker in range(self.workers):
+            if atomic_load_relaxed(&self.requests[worker].shared.head) != self.requests[worker].next:
+                return True
+        return False
+
     cdef void publish(self):
         cdef uint64_t one = 1
         cdef uint32_t worker

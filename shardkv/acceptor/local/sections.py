@@ -163,7 +163,7 @@ def persistence(facts: Facts) -> Iterator[str]:
     yield "current_fork_perc:0.00"
     yield "current_save_keys_processed:0"
     yield "current_save_keys_total:0"
-    yield "rdb_changes_since_last_save:0"
+    yield f"rdb_changes_since_last_save:{facts.counters['changes']}"
     yield "rdb_bgsave_in_progress:0"
     yield f"rdb_last_save_time:{facts.server.page.started_ms // 1000}"
     yield "rdb_last_bgsave_status:ok"
