@@ -5,6 +5,7 @@ MODULES: tuple[str, ...] = (
     "workers.commands.bitmaps",
     "workers.commands.debug",
     "workers.commands.generic",
+    "workers.commands.geo",
     "workers.commands.hash_expiry",
     "workers.commands.hashes",
     "workers.commands.internal",
