@@ -450,7 +450,7 @@ def test_a_list_grows_out_of_its_pack_by_elements(sized: Wire) -> None:
     assert encoding(sized) == b"quicklist"
     sized.ask("rpop", "a")
     assert encoding(sized) == b"listpack"
-    sized.ask("config", "set", "list-max-listpack-size", "0")
+    sized.ask("config", "set", "list-max-ziplist-size", "0")    # its old name
     sized.ask("rpush", "b", "1")
     assert encoding(sized, "b") == b"listpack"
     sized.ask("rpush", "b", "2")
