@@ -8,6 +8,7 @@ MODULES: tuple[str, ...] = (
     "workers.commands.geo",
     "workers.commands.hash_expiry",
     "workers.commands.hashes",
+    "workers.commands.hyperloglog",
     "workers.commands.internal",
     "workers.commands.keyspace",
     "workers.commands.lcs",
