@@ -36,7 +36,7 @@ OF_NAME = {
     **dict.fromkeys(("index", "rank", "count", "limit"), SMALL),
     "start": ENDS,
     "stop": ENDS,
-    "score": st.sampled_from([b"0", b"1", b"1", b"2", b"3", b"-1.5", b"7", b"inf", b"-inf", b"3e10", b"0.1", b"nan"]),
+    "score": st.sampled_from([b"0", b"1", b"1", b"2", b"3", b"-1.5", b"7", b"inf", b"-inf", b"3e10", b"0.25", b"nan"]),
     "group": st.sampled_from([b"g", b"h"]),
     "consumer": st.sampled_from([b"v", b"w"]),
     "longitude": st.sampled_from([b"13.361389", b"15.087269", b"13.5", b"14", b"-180", b"181"]),
