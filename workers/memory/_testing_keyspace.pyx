@@ -260,6 +260,7 @@ def owned(Keyspace keyspace) -> list[int]:
     blocks = [keyspace.root]
     for db in range(keyspace.databases):
         own_table(arena, <TableRoot *>arena.at(keyspace.table_of(db)), 0, blocks)
+        own_table(arena, <TableRoot *>arena.at(keyspace.timers_of(db)), 0, blocks)
     dead = root.dead_blocks
     while dead:
         blocks.append(dead)
