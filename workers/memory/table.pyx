@@ -16,7 +16,7 @@ cdef enum:
     SCAN_ENTRIES = 4            # at least, of one table_scan, unless the segment ends
     SCAN_SEGMENTS = 16          # at most, of one table_scan
     TAKEN_MAX = 128             # expired entries of one segment taken at a time
-    UNFINISHED = 1 << DEPTH_MAX # in a cursor of table_expired: it is not 0, though nothing may be passed yet
+    UNFINISHED = 1 << DEPTH_MAX  # in a cursor of table_expired: it is not 0, even if nothing is passed yet
     RANDOM_TRIES = 256
     PLACES = 1280               # of a directory word, for table_random: as many as a segment may have slots
     AHEAD = 12                  # slots to prefetch ahead of the one that is visited

@@ -6,7 +6,7 @@ from workers.memory.table cimport table_each, table_random
 from workers.types.dice cimport roll
 
 cdef enum:
-    SPARSE = 3          # of so many entries at most one is wanted: then rolling again for those that came before is cheap
+    SPARSE = 3          # of so many entries at most one is wanted: then rolling again for those met before is cheap
 
 
 cdef list sample_indexes(uint64_t size, uint64_t count):

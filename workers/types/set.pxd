@@ -41,8 +41,8 @@ cdef list set_sample(Keyspace keyspace, Found *found, uint64_t count)
 
 # -- changing
 
-# Before up to `more` members are added, of which `first` is one: makes the key if it does not exist, and the set a table
-# if that is what so many would become.
+# Before up to `more` members are added, of which `first` is one: makes the key if it does not exist, and the set a
+# table if that is what so many would become.
 cdef int set_prepare(
     Keyspace keyspace, Limits limits, Found *found, const char *key, uint64_t length, Element *first, uint64_t more
 ) except -1
