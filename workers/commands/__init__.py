@@ -4,6 +4,7 @@ MODULES: tuple[str, ...] = (
     "workers.commands.bitfield",
     "workers.commands.bitmaps",
     "workers.commands.debug",
+    "workers.commands.dump",
     "workers.commands.generic",
     "workers.commands.geo",
     "workers.commands.hash_expiry",

@@ -100,10 +100,12 @@ cdef int pfadd_command(Call call) except -1:
 
 cdef bint add_all(Call call, Sketch sketch) except -1:
     """Answers whether a register has changed."""
+    cdef Rank rank
     cdef int index, outcome
     cdef bint changed = False
     for index in range(2, call.argc):
-        outcome = sketch.add(hll_rank(call.argv[index].bytes, call.argv[index].length), call.limits.hll_sparse_max_bytes)
+        rank = hll_rank(call.argv[index].bytes, call.argv[index].length)
+        outcome = sketch.add(rank, call.limits.hll_sparse_max_bytes)
         if outcome == HLL_CORRUPT:
             raise CommandError(CORRUPT)
         changed = changed or outcome != HLL_SAME
