@@ -118,6 +118,8 @@ def throughput(subject: Server, baseline: Server, options: argparse.Namespace) -
     """Every test at every depth: {depth: {test: {server: medians}}}."""
     tests = options.test or load.known_tests(subject)
     table: dict[str, Any] = {}
+    for server in (subject, baseline):  # what a server does after its start is not a request's cost
+        load.benchmark(server, "set", max(DEPTHS), options.keys // 5, options.keys // 10)
     for depth in DEPTHS:
         table[str(depth)] = {}
         for test in tests:

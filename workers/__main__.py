@@ -14,12 +14,15 @@ from shardkv.stats import ControlPage
 from workers.commands import MODULES
 from workers.loop import Worker
 from workers.memory.arena import Arena, ArenaError
-from workers.memory.keyspace import Keyspace
+from workers.memory.keyspace import Keyspace, KeyspaceError
 from workers.registry import load
 
 
 def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
-    """Opens the assigned shard's arena (an open journal is rolled back) and its rings. Raises ArenaError, OSError."""
+    """Opens the assigned shard's arena (an open journal is rolled back) and its rings.
+
+    Raises ArenaError, KeyspaceError, OSError.
+    """
     index = assignment["index"]
     path = os.path.join(assignment["folder"], f"arena-{index}")
     arena = Arena.open(path, index, assignment["workers"], fresh=assignment["fresh"])
@@ -45,7 +48,7 @@ def main() -> int:
         setproctitle(f"shardkv: worker {message['index']}")
         try:
             worker = take_shard(message, channel)
-        except ArenaError as error:
+        except (ArenaError, KeyspaceError) as error:
             channel.send({"type": "failed", "text": str(error)})
             return 1
         try:

@@ -76,7 +76,7 @@ cdef enum:
     TICK_MS = 100
     EXPIRE_SLICES = 8         # per tick when nothing is due …
     EXPIRE_TICK_US = 25_000   # … and the time a tick may take when much is
-    EXPIRE_BUDGET = 256       # table segments of one slice
+    EXPIRE_BUDGET = 1024      # table segments and keys of one slice
     REAP_BUDGET = 512         # entries of one slice
     DATABASES_COUNTED = 16
 

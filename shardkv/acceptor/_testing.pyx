@@ -4,6 +4,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from shardkv.acceptor.join cimport JOIN_ARRAY, Join, join_add, join_finish, join_free, join_new
+from shardkv.acceptor.net cimport is_local
 from shardkv.acceptor.output cimport Payload, payload_copy, payload_free
 from shardkv.acceptor.parser cimport (
     PARSED_ERROR,
@@ -94,3 +95,11 @@ def join(int kind, replies: list[bytes | None], owners: tuple[int, ...] = ()) ->
     assert payload_copy(&payload, b"x", 1) and not join_add(joining, 0, &payload), "a second reply is dropped"
     join_free(joining)
     return answer
+
+
+def is_local_address(address: bytes) -> bool:
+    """Whether the bytes of a sockaddr name this host."""
+    cdef char peer[128]
+    memset(peer, 0, sizeof(peer))
+    memcpy(peer, <const char *>address, min(<size_t>len(address), sizeof(peer)))
+    return is_local(peer)

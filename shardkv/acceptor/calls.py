@@ -42,7 +42,7 @@ class LocalCalls:
         if missing:
             raise LookupError(f"no local handler of {', '.join(missing)}")
 
-    def call(self, number: int, client: Connection, args: list[bytes], sequence: int, mode: int) -> bytes | None:
+    def call(self, number: int, client: Connection, args: list[bytes], sequence: int) -> bytes | None:
         """Runs the handler of command `number`. Answers RESP, or None when the reply comes later, by the reactor."""
         reply = Reply()
         reply.resp = client.resp
@@ -59,12 +59,12 @@ class LocalCalls:
             return self._failed(client, INTERNAL_ERROR)
         if waiting is None:
             return reply.getvalue()
-        task = asyncio.ensure_future(self._finish(waiting, request, sequence, mode))
+        task = asyncio.ensure_future(self._finish(waiting, request, sequence))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return None
 
-    async def _finish(self, waiting: Awaitable[None], request: Request, sequence: int, mode: int) -> None:
+    async def _finish(self, waiting: Awaitable[None], request: Request, sequence: int) -> None:
         try:
             await waiting
             answer = request.reply.getvalue()
@@ -73,7 +73,7 @@ class LocalCalls:
         except Exception:
             log.exception("a local command failed")
             answer = self._failed(request.client, INTERNAL_ERROR)
-        self.server.reactor.complete(request.client, sequence, mode, answer)
+        self.server.reactor.complete(request.client, sequence, answer)
 
     @staticmethod
     def _failed(client: Connection, text: str) -> bytes:

@@ -38,6 +38,7 @@ cdef enum ReplyMode:
     REPLY_ON
     REPLY_OFF
     REPLY_SKIP                # the next reply only
+    REPLY_SKIPPING            # this is the one; its handler may still say otherwise
 
 cdef enum Waiting:
     WAIT_NOTHING

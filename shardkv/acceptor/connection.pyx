@@ -176,7 +176,7 @@ cdef void count_error(Hub *hub, const char *data, uint64_t length) noexcept with
 
 # -- what Python sees
 
-_REPLY_MODES = ("on", "off", "skip")
+_REPLY_MODES = ("on", "off", "skip", "skipping")
 
 
 cdef Connection client_view(Hub *hub, Client *client):

@@ -46,10 +46,12 @@ cdef class Reactor:
     cdef bint turning
     cdef Client *stalled
     cdef uint64_t max_clients
+    cdef bint protected       # clients of other hosts are turned away
     cdef int keepalive_s
 
     cdef bint _serve(self, uint64_t deadline) except -1
     cdef void _schedule(self)
+    cdef void _turn_away(self, int fd, const char *reason) noexcept
     cdef bint _linger(self) noexcept nogil
     cdef bint _may_sleep(self) noexcept nogil
     cdef void _tell_time(self) noexcept nogil

@@ -5,7 +5,7 @@ import resource
 
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove, strlen
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
@@ -35,22 +35,22 @@ from shardkv.acceptor.connection cimport (
 )
 from shardkv.acceptor.net cimport (
     AF_UNIX,
-    EPOLL_CLOEXEC,
-    EPOLL_CTL_ADD,
-    EPOLL_CTL_DEL,
     EPOLLERR,
     EPOLLET,
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
     EPOLLRDHUP,
+    EPOLL_CLOEXEC,
+    EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
     IPPROTO_TCP,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
-    SO_KEEPALIVE,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
     SOL_SOCKET,
+    SO_KEEPALIVE,
     TCP_KEEPCNT,
     TCP_KEEPIDLE,
     TCP_KEEPINTVL,
@@ -60,6 +60,7 @@ from shardkv.acceptor.net cimport (
     epoll_ctl,
     epoll_event,
     epoll_wait,
+    is_local,
     recv,
     send,
     setsockopt,
@@ -114,6 +115,10 @@ cdef enum:
 log = logging.getLogger("shardkv")
 
 cdef const char *TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
+cdef const char *DENIED = (
+    b"-DENIED shardkv is in protected mode: it has no password, so it serves clients of its own host only. Set one "
+    b"with requirepass, or turn the mode off: CONFIG SET protected-mode no, from that host, or --protected-mode no.\r\n"
+)
 
 
 cdef class Reactor:
@@ -272,11 +277,16 @@ cdef class Reactor:
                     log.warning("accept: %s", os.strerror(errno))
                 return
             if self._connected() >= self.max_clients:
-                self.hub.counters[<int>REJECTED_CONNECTIONS] += 1
-                send(fd, TOO_MANY_CLIENTS, strlen(TOO_MANY_CLIENTS), MSG_NOSIGNAL | MSG_DONTWAIT)
-                close(fd)
-                continue
-            self._open(fd, &address, address.ss_family == AF_UNIX)
+                self._turn_away(fd, TOO_MANY_CLIENTS)
+            elif self.protected and not is_local(&address):
+                self._turn_away(fd, DENIED)
+            else:
+                self._open(fd, &address, address.ss_family == AF_UNIX)
+
+    cdef void _turn_away(self, int fd, const char *reason) noexcept:
+        self.hub.counters[<int>REJECTED_CONNECTIONS] += 1
+        send(fd, reason, strlen(reason), MSG_NOSIGNAL | MSG_DONTWAIT)
+        close(fd)
 
     cdef uint64_t _connected(self) noexcept:
         cdef uint64_t total = 0, acceptor
@@ -525,6 +535,7 @@ cdef class Reactor:
         self.hub.query_max = settings.number("client-query-buffer-limit")
         self.hub.idle_ms = settings.number("timeout") * 1000
         self.hub.require_auth = bool(settings.get("requirepass"))
+        self.protected = settings.enabled("protected-mode") and not self.hub.require_auth
         self.max_clients = settings.number("maxclients")
         self.keepalive_s = settings.number("tcp-keepalive")
 
@@ -535,12 +546,12 @@ cdef class Reactor:
         places = [place for place in range(1, self.places.count) if clients[place] != NULL]
         return [client_view(&self.hub, clients[<uint32_t>place]) for place in places]
 
-    def complete(self, Connection connection, uint64_t sequence, int mode, bytes reply) -> None:
+    def complete(self, Connection connection, uint64_t sequence, bytes reply) -> None:
         """The reply of a request whose handler ran asynchronously."""
         cdef Client *client = connection.client
         if client.fd < 0:
             return
-        self.router.finish_local(client, sequence, <uint8_t>mode, reply)
+        self.router.finish_local(client, sequence, reply)
         client_enqueue(&self.hub, client)
         self.kick()
 

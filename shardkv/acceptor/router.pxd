@@ -47,7 +47,7 @@ cdef class Router:
     cdef void publish(self)
     cdef bint awaiting(self) noexcept nogil                  # a worker has requests of ours to execute
     cdef bint ask(self, uint32_t worker, uint64_t question, list args) except *
-    cdef void finish_local(self, Client *client, uint64_t sequence, uint8_t mode_before, bytes reply)
+    cdef void finish_local(self, Client *client, uint64_t sequence, bytes reply)
 
     cdef Spec *_check(self, Client *client)
     cdef Spec *_reject(self, Client *client, Spec *spec, str text)

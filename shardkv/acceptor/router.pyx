@@ -11,6 +11,7 @@ from shardkv.acceptor.connection cimport (
     PAUSE_ALL,
     REPLY_ON,
     REPLY_SKIP,
+    REPLY_SKIPPING,
     SLOT_JOIN,
     SLOT_MUTED,
     WAIT_LOCAL,
@@ -233,31 +234,31 @@ cdef class Router:
 
     cdef bint _run_local(self, Client *client, Spec *spec):
         cdef uint64_t started = ticks()
-        cdef uint8_t mode = client.reply_mode
         cdef uint64_t sequence
-        if spec.flags & SPEC_PING and mode == REPLY_ON:
+        if spec.flags & SPEC_PING and client.reply_mode == REPLY_ON:
             return self._ping(client, spec, started)
         sequence = client.next_request
         client.next_request += 1
         self.hub.counters[<int>COMMANDS_PROCESSED] += 1
-        if mode == REPLY_SKIP:
-            client.reply_mode = REPLY_ON
+        if client.reply_mode == REPLY_SKIP:
+            client.reply_mode = REPLY_SKIPPING
         view = client_view(self.hub, client)
         client.waiting = WAIT_LOCAL
-        reply = self.calls.call(spec.id, view, arguments(client), sequence, mode)
+        reply = self.calls.call(spec.id, view, arguments(client), sequence)
         if reply is not None:
-            self.finish_local(client, sequence, mode, reply)
+            self.finish_local(client, sequence, reply)
             count_call(&self.stats[spec.id], ticks() - started, reply.startswith(b"-"))
         else:
             count_call(&self.stats[spec.id], ticks() - started, False)
         return True
 
-    cdef void finish_local(self, Client *client, uint64_t sequence, uint8_t mode_before, bytes reply):
+    cdef void finish_local(self, Client *client, uint64_t sequence, bytes reply):
         cdef const char *data = reply
         client.waiting = 0
-        if mode_before == REPLY_SKIP or client.reply_mode != REPLY_ON:
-            if client_mark(client, sequence, SLOT_MUTED) == NULL:
-                client_doom(self.hub, client)
+        if client.reply_mode != REPLY_ON and client_mark(client, sequence, SLOT_MUTED) == NULL:
+            client_doom(self.hub, client)
+        if client.reply_mode == REPLY_SKIPPING:
+            client.reply_mode = REPLY_ON
         deliver(self.hub, client, sequence, data, len(reply))
 
     cdef bint _ping(self, Client *client, Spec *spec, uint64_t started):

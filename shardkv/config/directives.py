@@ -38,6 +38,7 @@ from shardkv.config.kinds import (
 
 ACCEPTORS_MAX = 63  # commit slots of an arena, less the worker's own
 WORKERS_MAX = 1024
+DATABASES_MAX = 65536  # ring records have 16 bits for a database
 
 
 class Reader(Flag):
@@ -116,7 +117,7 @@ DIRECTIVES = (
     Directive("syslog-ident", TEXT, "redis", immutable=True),
     Directive("syslog-facility", FACILITIES, "local0", immutable=True),
     Directive("dir", TEXT, "", readers=S, protected=True),
-    Directive("databases", POSITIVE, "16", readers=S | A | W, immutable=True),
+    Directive("databases", Integer(1, DATABASES_MAX), "16", readers=S | A | W, immutable=True),
     Directive("always-show-logo", YES_NO, "no", immutable=True),
     Directive("set-proc-title", YES_NO, "yes", readers=S | A | W, immutable=True),
     Directive("proc-title-template", TEXT, "{title} {listen-addr} {server-mode}"),

@@ -24,6 +24,8 @@ def stats(facts: Facts) -> Iterator[str]:
     yield f"instantaneous_output_kbps:{rates.per_second('net_output_bytes') / 1024:.2f}"
     yield "instantaneous_input_repl_kbps:0.00"
     yield "instantaneous_output_repl_kbps:0.00"
+    yield f"client_query_buffer_limit_disconnections:{counters['query_buffer_disconnects']}"
+    yield f"client_output_buffer_limit_disconnections:{counters['output_buffer_disconnects']}"
     yield f"rejected_connections:{counters['rejected_connections']}"
     yield "sync_full:0"
     yield "sync_partial_ok:0"

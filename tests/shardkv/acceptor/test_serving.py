@@ -179,3 +179,19 @@ def test_a_killed_worker_is_not_noticed(make_server: Callable[..., Server]) -> N
                 running.kill_worker(round_ % 2)
                 answers = pipe.execute()
             assert answers == [round_ * 200 + number // 10 + 1 for number in range(2000)]
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"client reply skip\r\nclient reply on\r\nping\r\n", b"+OK\r\n+PONG\r\n"),
+        (b"client reply skip\r\nget {k}none\r\nping\r\n", b"+PONG\r\n"),
+        (b"client reply skip\r\nclient reply skip\r\nclient id\r\necho hi\r\n", b"$2\r\nhi\r\n"),
+        (b"client reply off\r\nget {k}none\r\nping\r\nclient reply on\r\nping\r\n", b"+OK\r\n+PONG\r\n"),
+    ],
+)
+def test_client_reply_drops_what_it_is_told_to(server: Server, sent: bytes, answered: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(sent + b"quit\r\n")
+        with client.makefile("rb") as replies:
+            assert replies.read() == answered + b"+OK\r\n"
