@@ -9,7 +9,7 @@ from shardkv.errors import CommandError
 from shardkv.number cimport parse_double
 from workers.memory.collections cimport ListRoot
 from workers.memory.entry cimport (
-    HASH_PACKED, LIST_PACKED, LIST_TREE, SET_INTS, STRING_BOXED, ZSET_PACKED, Box,
+    HASH_PACKED, LIST_PACKED, LIST_TREE, SET_INTS, STRING_BOXED, Box,
 )
 from workers.memory.intset cimport ints_bytes
 from workers.memory.listpack cimport ELEMENT_TEXT, Element, element_size, element_text, pack_bytes

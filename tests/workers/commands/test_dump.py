@@ -36,9 +36,9 @@ VALUES: dict[str, Words] = {
     "hash": ["hset", KEY, *ELEMENTS, *reversed(ELEMENTS)],
     "hash of many": ["hset", KEY, *range(2000)],
     "hash of long ones": ["hset", KEY, "a", LONG[0], "b", LONG[1], LONG[2], "c", LONG[3], 1],
-    "sorted set": ["zadd", KEY, 1, "a", "-inf", "b", "inf", "c", 0.1, 5, "1e300", "", -3, "-3", "1e17", "d", "-0", "e"],
-    "sorted set of many": ["zadd", KEY, *(word for n in range(1000) for word in (n / 7, n))],
-    "sorted set of long ones": ["zadd", KEY, 1.5, LONG[0], "inf", LONG[1], "-inf", LONG[3]],
+    "sorted set": ["zadd", KEY, 1, "a", "-inf", "b", "inf", "c", "0.1", 5, "1e300", "", -3, "-3", "1e17", "d"],
+    "sorted set of many": ["zadd", KEY, *(word for n in range(1000) for word in (str(n / 7), n))],
+    "sorted set of long ones": ["zadd", KEY, "1.5", LONG[0], "inf", LONG[1], "-inf", LONG[3]],
     "hyperloglog": ["pfadd", KEY, *range(3000)],
 }
 
