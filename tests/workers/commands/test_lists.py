@@ -4,6 +4,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -344,37 +345,38 @@ def array(elements: list[bytes]) -> bytes:
     return b"*%d\r\n" % len(elements) + b"".join(b"$%d\r\n%b\r\n" % (len(element), element) for element in elements)
 
 
-def take(shard: Executor, model: list[bytes], step: tuple[object, ...]) -> None:
-    """Does the same with the list at key `l` and with a list of Python's."""
+def take(shard: Executor, model: list[bytes], step: tuple[object, ...], keep: bool = True) -> None:
+    """Does the same with the list at key `l` (undone unless `keep`) and with a list of Python's."""
+    run = partial(shard.run, keep=keep)
     match step:
         case "lpush" | "rpush" as name, list(batch):
             model[:] = batch[::-1] + model if name == "lpush" else model + batch
-            assert integer(shard.run(name, b"l", *batch)) == len(model)
+            assert integer(run(name, b"l", *batch)) == len(model)
         case ("lpop" | "rpop") as name, int(count):
             taken = model[:count] if name == "lpop" else model[::-1][:count]
             model[:] = model[count:] if name == "lpop" else model[: max(len(model) - count, 0)]
-            assert shard.run(name, b"l", b"%d" % count) == (array(taken) if taken else b"*-1\r\n")
+            assert run(name, b"l", b"%d" % count) == (array(taken) if taken else b"*-1\r\n")
         case "ltrim", int(before), int(behind):
-            model[:] = model[before : len(model) - behind + 1]
-            assert shard.run("ltrim", b"l", b"%d" % before, b"%d" % -behind) == b"+OK\r\n"
+            model[:] = model[before : max(len(model) - behind + 1, 0)]
+            assert run("ltrim", b"l", b"%d" % before, b"%d" % -behind) == b"+OK\r\n"
         case "rotate",:
             model[:] = model[-1:] + model[:-1]
-            shard.run("rpoplpush", b"l", b"l")
+            run("rpoplpush", b"l", b"l")
         case _ if not model:
             pass
         case "lset", int(place), bytes(element):
             model[place % len(model)] = element
-            assert shard.run("lset", b"l", b"%d" % (place % len(model)), element) == b"+OK\r\n"
+            assert run("lset", b"l", b"%d" % (place % len(model)), element) == b"+OK\r\n"
         case ("before" | "after") as where, int(place), bytes(element):
             pivot = model[place % len(model)]
             model.insert(model.index(pivot) + (where == "after"), element)
-            assert integer(shard.run("linsert", b"l", where.encode(), pivot, element)) == len(model)
+            assert integer(run("linsert", b"l", where.encode(), pivot, element)) == len(model)
         case "lrem", int(place), int(count):
             element = model[place % len(model)]
             places = [index for index, other in enumerate(model) if other == element]
             places = places[:count] if count > 0 else places[count:]
             model[:] = [other for index, other in enumerate(model) if index not in set(places)]
-            assert integer(shard.run("lrem", b"l", b"%d" % count, element)) == len(places)
+            assert integer(run("lrem", b"l", b"%d" % count, element)) == len(places)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -395,6 +397,20 @@ def test_any_sequence_does_what_it_does_to_a_list(steps: list[tuple[object, ...]
         shard.run("del", b"l")
         shard.run("exists", b"l")
         assert shard.run("llen", b"l") == b":0\r\n"
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=st.lists(STEPS, max_size=8), last=STEPS)
+def test_any_step_rolls_back(steps: list[tuple[object, ...]], last: tuple[object, ...]) -> None:
+    model: list[bytes] = []
+    with executor() as shard:
+        for step in steps:
+            take(shard, model, step)
+        before = shard.arena.fingerprint()
+        take(shard, model.copy(), last, keep=False)
+        assert shard.arena.fingerprint() == before
+        shard.arena.check()
+        assert shard.run("lrange", b"l", b"0", b"-1") == array(model)
 
 
 def test_long_lists_are_cheap_at_any_index(ours: Wire) -> None:
