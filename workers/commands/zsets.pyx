@@ -18,8 +18,8 @@ from workers.registry cimport native
 from workers.types.dice cimport roll_below
 from workers.types.sample cimport sample_indexes
 from workers.types.zset cimport (
-    BY_BOTH, Bound, Spot, ZsetCursor, ZsetItem, is_zset, zset_at, zset_find, zset_insert, zset_item, zset_pairs,
-    zset_rank, zset_remove, zset_remove_ranks, zset_rescore, zset_scan, zset_step, zset_store, zset_view,
+    BY_BOTH, Bound, Spot, ZsetCursor, ZsetItem, is_zset, zset_at, zset_find, zset_insert, zset_item, zset_rank,
+    zset_remove, zset_remove_ranks, zset_rescore, zset_scan, zset_step, zset_store, zset_view,
 )
 
 cdef enum:

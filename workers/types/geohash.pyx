@@ -181,7 +181,7 @@ cdef int step_for(double radius, double latitude) noexcept nogil:
 
 
 cdef Area bounds_of(Shape *shape) noexcept nogil:
-    """The degrees between which a shape lies; its side towards the equator is the narrower one in degrees, and taken."""
+    """The degrees between which a shape lies; longitudes are those of its edge towards the pole."""
     cdef Area bounds
     cdef double height = shape.height / 2 if shape.box else shape.radius
     cdef double width = shape.width / 2 if shape.box else shape.radius

@@ -8,7 +8,10 @@ import pytest
 
 from tests.wire import Wire, run_both
 
-SICILY = "geoadd g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania 12.758489 38.788135 edge1 17.241510 38.788135 edge2"
+SICILY = (
+    "geoadd g 13.361389 38.115556 Palermo 15.087269 37.502669 Catania 12.758489 38.788135 edge1 "
+    "17.241510 38.788135 edge2"
+)
 
 # Keys of a script that must lie together have the tag {t}.
 SCRIPTS = {
