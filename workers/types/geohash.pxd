@@ -2,7 +2,8 @@
 
 The earth is 360 degrees of longitude by twice LATITUDE_MAX of latitude, halved `step` times each way into cells. A
 cell's column and row, their bits interleaved with the column's in front, are its geohash; at STEP_MAX its 52 bits are
-a score, which a double holds exactly. All of Redis's formulas are kept term by term, so that replies agree digit by digit.
+a score, which a double holds exactly. All of Redis's formulas are kept term by term, so that replies agree digit by
+digit.
 
 Invariants
  1. The members inside a cell have scores from `cell_scores`' low to below its high.
