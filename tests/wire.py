@@ -8,7 +8,10 @@ PATIENCE = 20.0  # seconds
 
 
 class Wire:
-    """A connection. Replies are `"+OK"` and `"-ERR …"` (str), bytes, int, None, or lists of these."""
+    """A connection. Replies are `"+OK"` and `"-ERR …"` (str), bytes, int, None, or lists of these.
+
+    RESP3's own kinds are `("%", pairs)`, `("~", members)`, `(",", text)` and so on: a map, a set, a double.
+    """
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
@@ -45,6 +48,16 @@ class Wire:
             return self._stream.read(int(rest) + 2)[:-2] if rest != b"-1" else None
         if kind == b"*":
             return [self.receive() for _ in range(int(rest))] if rest != b"-1" else None
+        if kind == b"_":
+            return None
+        if kind in b",#(":
+            return kind.decode(), rest.decode()
+        if kind == b"=":
+            return "=", self._stream.read(int(rest) + 2)[:-2]
+        if kind == b"~":
+            return "~", [self.receive() for _ in range(int(rest))]
+        if kind == b"%":
+            return "%", [(self.receive(), self.receive()) for _ in range(int(rest))]
         raise ValueError(line)
 
 

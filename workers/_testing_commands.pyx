@@ -1,6 +1,7 @@
 """Commands for tests, one by one on an arena, without rings and without a loop. Nothing of the server imports this."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from shardkv.commands.keys import find_keys
 from shardkv.commands.table import by_name, command_id
 from shardkv.errors import CommandError
 from workers.call import Shard
@@ -33,11 +34,10 @@ cdef class Executor:
 
         Its changes stay unless it fails or `keep` is false.
         """
-        first_key = by_name[name].first_key
         arguments = [*(part.encode() for part in name.split("|")), *words]
         body = b"".join([*(len(word).to_bytes(4, "little") for word in arguments), *arguments])
         self.call.parse(body, len(body), <uint32_t>len(arguments))
-        if first_key and first_key < len(arguments):
+        for first_key in find_keys(by_name[name], arguments)[:1]:
             self.call.hash = hash_key(arguments[first_key], len(arguments[first_key]))
         self.call.db, self.call.command = database, command_id(name)
         self.call.now_ms = self.keyspace.now_ms = now_ms

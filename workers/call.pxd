@@ -11,6 +11,7 @@ Invariants
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from shardkv.resp cimport Reply
+from workers.limits cimport Limits
 from workers.memory.arena cimport Arena
 from workers.memory.keyspace cimport Found, Keyspace
 
@@ -35,6 +36,7 @@ cdef class Call:
     cdef list shards                    # shard of each key, in key order; None: all are `home`
     # the worker's own services for cold commands (settings, DEBUG): see workers/loop.pyx
     cdef readonly object worker
+    cdef readonly Limits limits         # when a value takes its other encoding; kept by Worker.configure
     cdef uint64_t max_string            # bytes: the directive proto-max-bulk-len
     cdef uint64_t hits, misses          # keyspace_hits and keyspace_misses, since the loop last took them
     cdef int capacity                   # of argv

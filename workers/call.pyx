@@ -6,6 +6,7 @@ from shardkv.errors import NOT_INTEGER, WRONG_TYPE, CommandError
 
 from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_int64
+from workers.limits cimport Limits
 from workers.memory.entry cimport STRING_BOXED
 
 
@@ -25,6 +26,7 @@ cdef class Call:
         self.home = home
         self.worker = worker
         self._reply = Reply()
+        self.limits = Limits()
         self.max_string = 512 << 20
 
     def __dealloc__(self):

@@ -137,6 +137,7 @@ cdef class Worker:
     def configure(self, changes: dict[str, str]) -> None:
         """Takes changed directives, as canonical texts."""
         self.settings.update(changes)
+        self.call.limits.take(changes)
         if "proto-max-bulk-len" in changes:
             self.call.max_string = int(changes["proto-max-bulk-len"])
 

@@ -9,6 +9,7 @@ from shardkv.commands.spec import (
     OVERWRITE,
     READ,
     READ_CHANGE,
+    WRITE,
     Arg,
     Command,
     KeySpec,
@@ -27,7 +28,6 @@ GET = block("get-block", ENCODING, OFFSET, token="GET")
 UNIT = one_of("unit", word("BYTE"), word("BIT"), optional=True, since="7.0.0")
 END_UNIT = block("end-unit-block", integer("end"), UNIT, optional=True)
 UNIT_HISTORY = (("7.0.0", "The unit of the range came, `BYTE` or `BIT`."),)
-WRITE = ("write", "denyoom")
 
 COMMANDS: tuple[Command, ...] = (
     bitmap(

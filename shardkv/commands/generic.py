@@ -6,14 +6,17 @@ from functools import partial
 from shardkv.commands.spec import (
     CHANGE,
     CREATE,
+    FAST_READ,
     KEY,
     KEYS,
+    LIMIT,
     OVERWRITE,
     PEEK,
     READ,
     READ_CHANGE,
     REMOVE,
     TAKE,
+    WRITE,
     Arg,
     Command,
     Join,
@@ -37,12 +40,29 @@ object_of_key = partial(
     generic, arity=3, flags=("readonly",), keys=(PEEK.at(2),), args=(KEY,), tips=("nondeterministic_output",)
 )
 
-FAST_READ = ("readonly", "fast")
 UNIX_SECONDS = Arg("unix-time-seconds", "unix-time")
 UNIX_MILLISECONDS = Arg("unix-time-milliseconds", "unix-time")
 CONDITION = one_of("condition", word("NX"), word("XX"), word("GT"), word("LT"), optional=True, since="7.0.0")
 RENAMING = (KEY, Arg("newkey", "key", key_spec=1))
 TTL_HISTORY = (("2.8.0", "The answer -2 came, for a key that does not exist."),)
+
+BY_OR_GET = READ.somewhere("the keys of `BY` and `GET` are made of the elements sorted")
+STORED_AT = OVERWRITE.somewhere("`STORE` may stand anywhere among the options")
+SORTING = (
+    KEY,
+    Arg("by-pattern", "pattern", "BY", display="pattern", optional=True, key_spec=1),
+    LIMIT,
+    Arg(
+        "get-pattern", "pattern", "GET", display="pattern", optional=True, multiple=True, multiple_token=True,
+        key_spec=1,
+    ),
+    one_of("order", word("ASC"), word("DESC"), optional=True),
+    Arg("sorting", "pure-token", "ALPHA", optional=True),
+)
+sorting = partial(
+    generic, arity=-2, acl=("set", "sortedset", "list", "dangerous"),
+    complexity="O(N+M*log(M)), N being the number of elements and M that of those answered; O(N) when not sorted",
+)
 
 COMMANDS: tuple[Command, ...] = (
     generic(
@@ -57,6 +77,12 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     counted(name="del", since="1.0.0", flags=("write",), keys=(REMOVE.to_end(),), summary="Deletes keys."),
+    generic(
+        name="dump", arity=2, since="2.6.0", flags=("readonly",), keys=(READ,), args=(KEY,),
+        summary="Answers a value in the form that `RESTORE` takes.",
+        complexity="O(N), N being the size of the value",
+        tips=("nondeterministic_output",),
+    ),
     counted(
         name="exists", since="1.0.0", flags=FAST_READ, keys=(PEEK.to_end(),),
         summary="Counts which of some keys exist.",
@@ -129,6 +155,25 @@ COMMANDS: tuple[Command, ...] = (
         history=(("3.2.0", "The same name twice is no longer an error."),),
     ),
     generic(
+        name="restore", arity=-4, since="2.6.0", flags=WRITE, keys=(OVERWRITE,), acl=("keyspace", "dangerous"),
+        summary="Makes a key of what `DUMP` has answered.",
+        complexity="O(N), N being the size of the value; O(N*log(N)) for a sorted set",
+        args=(
+            KEY,
+            integer("ttl"),
+            Arg("serialized-value"),
+            word("REPLACE", optional=True, since="3.0.0"),
+            word("ABSTTL", optional=True, since="5.0.0"),
+            integer("seconds", token="IDLETIME", optional=True, since="5.0.0"),
+            integer("frequency", token="FREQ", optional=True, since="5.0.0"),
+        ),
+        history=(
+            ("3.0.0", "The option `REPLACE` came."),
+            ("5.0.0", "The option `ABSTTL` came."),
+            ("5.0.0", "The options `IDLETIME` and `FREQ` came."),
+        ),
+    ),
+    generic(
         name="scan", arity=-2, since="2.8.0", flags=("readonly",), route=Route.CURSOR,
         summary="Goes through the keys of the database, some at each call.",
         complexity="O(1) for each call, O(N) for all calls until the cursor is 0 again, N being the number of keys",
@@ -140,6 +185,15 @@ COMMANDS: tuple[Command, ...] = (
         ),
         history=(("6.0.0", "The option `TYPE` came."),),
         tips=("nondeterministic_output", "request_policy:special", "response_policy:special"),
+    ),
+    sorting(
+        name="sort", since="1.0.0", flags=WRITE, keys=(READ, BY_OR_GET, STORED_AT),
+        args=(*SORTING, Arg("destination", "key", "STORE", optional=True, key_spec=2)),
+        summary="Sorts the elements of a list, set or sorted set, and answers or stores them.",
+    ),
+    sorting(
+        name="sort_ro", since="7.0.0", flags=("readonly",), keys=(READ, BY_OR_GET), args=SORTING,
+        summary="Sorts the elements of a list, set or sorted set.",
     ),
     counted(
         name="touch", since="3.2.1", flags=FAST_READ, keys=(PEEK.to_end(),),

@@ -55,6 +55,18 @@ class KeySpec:
         """Answers the same use of keys, up to the last argument."""
         return replace(self, last=-1, step=step)
 
+    def counted(self) -> KeySpec:
+        """Answers the same use of as many keys as argument `index` says; they follow it."""
+        return replace(self, keynum=(0, 1, 1))
+
+    def behind(self, keyword: str, start_from: int = 1) -> KeySpec:
+        """Answers the same use of the key behind a keyword, looked for from argument `start_from` on."""
+        return replace(self, index=None, keyword=keyword, start_from=start_from)
+
+    def somewhere(self, notes: str) -> KeySpec:
+        """Answers the same use of keys that no specification can find."""
+        return replace(self, index=None, unknown=True, notes=notes)
+
 
 @dataclass(frozen=True, slots=True)
 class Arg:
@@ -108,6 +120,12 @@ class Command:
     key_step: int = field(default=0)
 
 
+# The combinations of flags that occur often.
+FAST_READ = ("readonly", "fast")
+WRITE = ("write", "denyoom")
+FAST_WRITE = ("write", "denyoom", "fast")
+FAST_REMOVE = ("write", "fast")
+
 # How a command uses its keys: the combinations that occur.
 PEEK = KeySpec(("RO",))
 READ = KeySpec(("RO", "access"))
@@ -115,6 +133,7 @@ CHANGE = KeySpec(("RW", "update"))
 READ_CHANGE = KeySpec(("RW", "access", "update"))
 EXTEND = KeySpec(("RW", "insert"))
 TAKE = KeySpec(("RW", "access", "delete"))
+SHRINK = KeySpec(("RW", "delete"))
 OVERWRITE = KeySpec(("OW", "update"))
 CREATE = KeySpec(("OW", "insert"))
 REMOVE = KeySpec(("RM", "delete"))
@@ -141,3 +160,13 @@ def block(name: str, *args: Arg, **more: Any) -> Arg:
 def integer(name: str, **more: Any) -> Arg:
     """Answers an integer argument."""
     return Arg(name, "integer", **more)
+
+
+# Arguments that commands of several types share.
+TARGET = Arg("destination", "key", key_spec=0)
+SOURCES = Arg("key", "key", key_spec=1, multiple=True)
+FROM_TO = (Arg("source", "key", key_spec=0), Arg("destination", "key", key_spec=1))
+COUNT = integer("count", token="COUNT", optional=True)
+LIMIT = block("limit", integer("offset"), integer("count"), token="LIMIT", optional=True)
+CURSOR = (KEY, integer("cursor"), Arg("pattern", "pattern", "MATCH", optional=True), COUNT)
+SCAN_COST = "O(1) for each call, O(N) for all calls until the cursor is 0 again, N being the number of elements"

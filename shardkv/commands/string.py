@@ -7,6 +7,8 @@ from shardkv.commands.spec import (
     CHANGE,
     CREATE,
     EXTEND,
+    FAST_READ,
+    FAST_WRITE,
     KEY,
     KEYS,
     OVERWRITE,
@@ -14,6 +16,7 @@ from shardkv.commands.spec import (
     READ,
     READ_CHANGE,
     TAKE,
+    WRITE,
     Arg,
     Command,
     Join,
@@ -27,10 +30,6 @@ from shardkv.commands.spec import (
 
 string = partial(Command, group="string", acl=("string",), complexity="O(1)", route=Route.KEYED)
 old_string = partial(string, doc_flags=("deprecated",))
-
-FAST_READ = ("readonly", "fast")
-FAST_WRITE = ("write", "denyoom", "fast")
-WRITE = ("write", "denyoom")
 
 VALUE = Arg("value")
 PAIRS = block("data", KEY, VALUE, multiple=True)

@@ -9,9 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from shardkv.commands import bitmap, connection, generic, server, string
+from shardkv.commands import bitmap, connection, generic, geo, hyperloglog, server, sorted_set, stream, string
+from shardkv.commands import hash as hashes
+from shardkv.commands import list as lists
+from shardkv.commands import set as sets
 from shardkv.commands.spec import Command, KeySpec
 
+FAMILIES = (
+    string, bitmap, lists, sets, hashes, sorted_set, stream, hyperloglog, geo, generic, connection, server,
+)
 # In the order in which Redis lists them.
 FLAGS = (
     "write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale", "skip_monitor",
@@ -46,13 +52,15 @@ def _key_range(specs: tuple[KeySpec, ...]) -> tuple[int, int, int]:
 def _complete(command: Command, container: str = "") -> Command:
     """Answers `command` with all that its declaration implies."""
     name = f"{container}|{command.name}" if container else command.name
+    moving = any(spec.index is None or spec.keynum is not None for spec in command.keys)
+    flags = {*command.flags, "movablekeys"} if moving else command.flags
     implied = [category for flag in command.flags for category in IMPLIED.get(flag, ())]
     categories = {*command.acl, *implied, "fast" if "fast" in command.flags else "slow"}
     first, last, step = _key_range(command.keys)
     return replace(
         command,
         name=name,
-        flags=tuple(sorted(command.flags, key=FLAGS.index)),
+        flags=tuple(sorted(flags, key=FLAGS.index)),
         acl=tuple(sorted(categories, key=ACL_CATEGORIES.index)),
         subcommands=tuple(_complete(subcommand, name) for subcommand in command.subcommands),
         first_key=first,
@@ -62,7 +70,7 @@ def _complete(command: Command, container: str = "") -> Command:
 
 
 def _all() -> Iterator[Command]:
-    for family in (string, bitmap, generic, connection, server):
+    for family in FAMILIES:
         for declared in family.COMMANDS:
             command = _complete(declared)
             yield command

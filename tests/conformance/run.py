@@ -22,8 +22,11 @@ BEYOND = HERE / "beyond.tsv"
 UNITS = (
     "unit/type/string", "unit/type/incr", "unit/keyspace", "unit/expire", "unit/scan", "unit/bitops", "unit/bitfield",
     "unit/protocol", "unit/querybuf", "unit/info-command", "unit/quit", "unit/limits",
+    "unit/type/list", "unit/type/list-2", "unit/type/list-3", "unit/sort",
+    "unit/type/hash", "unit/type/set",
 )
 WORKERS = (1, 3)
+WAITING = "blocking commands"  # a test that needs them is not run: it would wait for its clients
 FLAGS = ["--enable-debug-command", "yes"]
 
 
@@ -97,7 +100,8 @@ def run_one(folder: Path, unit: str, workers: int, options: argparse.Namespace) 
     """One unit against a fresh server."""
     try:
         with running(options.server, workers, FLAGS) as server:
-            outcome = suite.run_unit(folder, unit, server.port, free_port(64), options.timeout)
+            waiting = [name for (where, name), needs in read_beyond().items() if where == unit and needs == WAITING]
+            outcome = suite.run_unit(folder, unit, server.port, free_port(64), options.timeout, waiting)
             if server.process.poll() is not None:
                 outcome.trouble.append(f"the server ended with status {server.process.returncode}")
     except ServerError as error:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,8 +37,10 @@ def tclsh() -> str | None:
     return next(filter(None, map(shutil.which, ("tclsh8.6", "tclsh8.7", "tclsh8.5", "tclsh"))), None)
 
 
-def run_unit(folder: Path, unit: str, port: int, control_port: int, seconds: float) -> Outcome:
-    """Runs `unit` (as unit/type/string) of the suite in `folder` against 127.0.0.1:`port`.
+def run_unit(
+    folder: Path, unit: str, port: int, control_port: int, seconds: float, left_out: Sequence[str] = ()
+) -> Outcome:
+    """Runs `unit` (as unit/type/string) of the suite in `folder` against 127.0.0.1:`port`, but for some tests.
 
     The suite's own two processes talk over one of 32 ports from `control_port` on. After `seconds` they are killed, and
     what was read until then is the outcome, with the time-out as trouble.
@@ -46,6 +49,8 @@ def run_unit(folder: Path, unit: str, port: int, control_port: int, seconds: flo
         tclsh() or "tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port", str(port), "--single", unit,
         "--durable", "--tags", "-needs:repl", "--baseport", str(control_port + 32), "--timeout", str(int(seconds)),
     ]
+    for name in left_out:
+        command += ["--skiptest", name]
     process = subprocess.Popen(
         command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, "TERM": "dumb"}, start_new_session=True,

@@ -8,6 +8,7 @@ from libc.string cimport memcmp
 from shardkv.errors import BAD_DB, NO_SUCH_KEY, SAME_OBJECT, SYNTAX, CommandError
 
 from workers.call cimport Argument, Call
+from workers.memory.entry cimport HASH_TABLE, LIST_TREE, SET_TABLE, STRING_BOXED, ZSET_TREE
 from workers.memory.keyspace cimport Found, Keyspace
 from workers.registry cimport native
 
@@ -30,8 +31,15 @@ cdef int observe(Call call, int index, int key_number, Found *out) except -1:
 
 
 cdef const char *type_name(int type) noexcept nogil:
-    # The four string encodings are all the types there are, as yet.
-    return b"string"
+    if type <= STRING_BOXED:
+        return b"string"
+    if type <= LIST_TREE:
+        return b"list"
+    if type <= SET_TABLE:
+        return b"set"
+    if type <= HASH_TABLE:
+        return b"hash"
+    return b"zset" if type <= ZSET_TREE else b"stream"
 
 
 cdef int database(Call call, int index) except -1:

@@ -13,7 +13,10 @@ from shardkv.number cimport parse_int64, print_int64
 from shardkv.resp cimport Reply
 from workers.call cimport Argument, Call
 from workers.commands.generic cimport observe, type_name
-from workers.memory.entry cimport STRING_EMBEDDED, STRING_INT
+from workers.memory.entry cimport (
+    HASH_PACKED, HASH_TABLE, LIST_PACKED, LIST_TREE, SET_INTS, SET_PACKED, SET_TABLE, STREAM, STRING_EMBEDDED,
+    STRING_INT, ZSET_PACKED, ZSET_TREE,
+)
 from workers.memory.keyspace cimport Found, Keyspace
 from workers.registry cimport native
 
@@ -22,6 +25,7 @@ cdef enum:
     SCAN_COUNT = 10             # keys a SCAN looks at when COUNT is not given
     CLUSTERS_PER_KEY = 10       # SCAN passes so many clusters for each key of COUNT before it answers what it met
     CLOCK_MASK = 0xFFFFFF
+    MEMORY_SAMPLES = 5          # items of a collection that stand for all, when SAMPLES is not given
     SHARED_INTEGERS = 10000     # Redis keeps one object for each integer below
 
 cdef uint64_t CURSOR_MASK = (<uint64_t>1 << CURSOR_BITS) - 1
@@ -191,9 +195,22 @@ cdef int swapdb_command(Call call) except -1:
 # -- behind one key
 
 cdef const char *encoding_name(int type) noexcept nogil:
+    # As Redis names the encodings that these stand for: our trees answer to the names of its lists.
     if type == STRING_INT:
         return b"int"
-    return b"embstr" if type == STRING_EMBEDDED else b"raw"
+    if type == STRING_EMBEDDED:
+        return b"embstr"
+    if type == LIST_PACKED or type == SET_PACKED or type == HASH_PACKED or type == ZSET_PACKED:
+        return b"listpack"
+    if type == SET_TABLE or type == HASH_TABLE:
+        return b"hashtable"
+    if type == SET_INTS:
+        return b"intset"
+    if type == LIST_TREE:
+        return b"quicklist"
+    if type == ZSET_TREE:
+        return b"skiplist"
+    return b"stream" if type == STREAM else b"raw"
 
 
 cdef int64_t idle_seconds(Keyspace keyspace, Found *found) noexcept:
@@ -241,13 +258,17 @@ cdef int object_freq_command(Call call) except -1:
 cdef int memory_usage_command(Call call) except -1:
     cdef Found found
     cdef int index
+    cdef int64_t samples = MEMORY_SAMPLES
     for index in range(3, call.argc, 2):
-        if index + 1 == call.argc or not call.is_option(index, b"samples") or call.integer(index + 1) < 0:
+        if index + 1 == call.argc or not call.is_option(index, b"samples"):
+            raise CommandError(SYNTAX)
+        samples = call.integer(index + 1)
+        if samples < 0:
             raise CommandError(SYNTAX)
     call.peek(2, 0, &found)
     if not found.exists:
         return call._reply.null()
-    return call._reply.integer(<int64_t>call.shard_of_key(0).keyspace.memory_of(&found))
+    return call._reply.integer(<int64_t>call.shard_of_key(0).keyspace.memory_of(&found, samples))
 
 
 native("keys", keys_command)

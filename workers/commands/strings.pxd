@@ -14,6 +14,8 @@ cdef struct StringValue:
     bint exists
     char scratch[24]        # digits of an integer value: `bytes` may point here, so a StringValue does not move
 
+# Raises CommandError(WRONG_TYPE) for a key that holds something else.
+cdef int expect_string(Found *found) except -1
 # The string at argv[index], the key_number-th key. Raises CommandError(WRONG_TYPE).
 cdef int read_string(Call call, int index, int key_number, StringValue *out) except -1
 # The key argv[index], of any type, to be overwritten.

@@ -36,7 +36,7 @@ cdef enum:
 
 # -- what the families share
 
-cdef inline int expect_string(Found *found) except -1:
+cdef int expect_string(Found *found) except -1:
     if found.exists and found.entry.type > STRING_BOXED:
         raise CommandError(WRONG_TYPE)
     return 0

@@ -4,8 +4,10 @@ from libc.string cimport memcpy
 from shardkv.atomic cimport ticks
 from shardkv.hashing cimport hash_key
 from workers.memory.arena cimport Arena
+from workers.memory.collections cimport OWNS_BLOCKS, GroupRoot, StreamRoot, TreeHead, ZsetRoot
 from workers.memory.entry cimport (
-    HAS_EXPIRY, LONG, STRING_BOXED, Box, EntryView, entry_format, entry_has_key, entry_size, entry_view,
+    HAS_EXPIRY, HASH_TABLE, LIST_TREE, LONG, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, ZSET_TREE,
+    Box, EntryView, entry_format, entry_has_key, entry_size, entry_view,
 )
 from workers.memory.keyspace cimport DeadBlock, Found, Keyspace, KeyspaceRoot
 from workers.memory.segments cimport (
@@ -15,6 +17,14 @@ from workers.memory.segments cimport (
 from workers.memory.table cimport (
     Place, table_find, table_insert, table_moved, table_random, table_remove,
 )
+from workers.memory.tree cimport TreeCursor, tree_blocks, tree_first, tree_item, tree_next
+
+# Where the table lies in the blocks of those types that have one; and those whose blocks begin with a TreeHead.
+TABLES = {
+    SET_TABLE: 0, HASH_TABLE: 0, ZSET_TREE: <uint64_t>&(<ZsetRoot *>NULL).members,
+    STREAM: <uint64_t>&(<StreamRoot *>NULL).groups, STREAM_GROUP: <uint64_t>&(<GroupRoot *>NULL).consumers,
+}
+TREES = (LIST_TREE, ZSET_TREE, STREAM, STREAM_GROUP, STREAM_CONSUMER)
 
 
 # -- keyspace
@@ -57,7 +67,7 @@ def facts(Keyspace keyspace, db: int, key: bytes) -> dict[str, int] | None:
         return None
     return {
         "type": found.entry.type, "expiry": found.entry.expiry, "clock": found.entry.clock,
-        "offset": found.entry.offset, "memory": keyspace.memory_of(&found),
+        "offset": found.entry.offset, "memory": keyspace.memory_of(&found, 0),
     }
 
 
@@ -190,10 +200,14 @@ cdef int own_entry(Arena arena, uint64_t entry, list blocks) except -1:
     cdef Box box
     entry_view(arena.base, entry, &view)
     blocks.append(entry)
-    if view.type == STRING_BOXED:
+    if view.type >= STRING_BOXED:
         memcpy(&box, view.value, sizeof(box))
         assert box.length <= arena.usable(box.block)
         blocks.append(box.block)
+        if view.type in TABLES:
+            own_table(arena, <TableRoot *>arena.at(box.block + <uint64_t>TABLES[view.type]), 0, blocks)
+        if view.type in TREES:
+            own_tree(arena, box.block, blocks)
     else:
         assert view.value + view.value_length <= arena.at(entry) + arena.usable(entry)
     return 0
@@ -209,6 +223,33 @@ cdef int own_segment(Arena arena, uint64_t segment, list blocks) except -1:
     return 0
 
 
+cdef int own_table(Arena arena, TableRoot *table, uint64_t begun, list blocks) except -1:
+    cdef uint64_t segment
+    if table.directory:
+        blocks.append(table.directory)
+        for segment in distinct(arena, table, begun):
+            own_segment(arena, segment, blocks)
+    return 0
+
+
+cdef int own_block(void *context, uint64_t block) except -1:
+    (<list>context).append(block)
+    return 0
+
+
+cdef int own_tree(Arena arena, uint64_t block, list blocks) except -1:
+    cdef TreeHead *head = <TreeHead *>arena.at(block)
+    cdef uint64_t root = arena.offset_of(&head.tree)
+    cdef TreeCursor cursor
+    cdef bint more
+    tree_blocks(arena, root, own_block, <void *>blocks)
+    more = head.owns == OWNS_BLOCKS and tree_first(arena, root, &cursor)
+    while more:
+        blocks.append(tree_item(arena, &cursor))
+        more = tree_next(arena, &cursor)
+    return 0
+
+
 def owned(Keyspace keyspace) -> list[int]:
     """Offsets of every block that the keyspace reaches, the graveyard's too; each once if all is well."""
     cdef Arena arena = keyspace.arena
@@ -218,15 +259,17 @@ def owned(Keyspace keyspace) -> list[int]:
     cdef int db
     blocks = [keyspace.root]
     for db in range(keyspace.databases):
-        table = <TableRoot *>arena.at(keyspace.table_of(db))
-        if table.directory:
-            blocks.append(table.directory)
-            for index in distinct(arena, table, 0):
-                own_segment(arena, index, blocks)
+        own_table(arena, <TableRoot *>arena.at(keyspace.table_of(db)), 0, blocks)
+        own_table(arena, <TableRoot *>arena.at(keyspace.timers_of(db)), 0, blocks)
     dead = root.dead_blocks
     while dead:
         blocks.append(dead)
         dead = (<DeadBlock *>arena.at(dead)).next
+    dead = root.dead_trees
+    while dead:
+        blocks.append(dead)
+        own_tree(arena, dead, blocks)
+        dead = (<TreeHead *>arena.at(dead)).next
     dead = root.dead_tables
     while dead:
         table = &(<TableGrave *>arena.at(dead)).root

@@ -25,7 +25,19 @@ cdef enum EntryType:
     STRING_INT = 1        # value: i64
     STRING_RAW = 2
     STRING_BOXED = 3      # raw, value bytes in a block of their own
-    # 4..31: the other types
+    # From here on the value is a Box, and the type tells what its block is. See collections.pxd.
+    LIST_PACKED = 4       # a listpack
+    LIST_TREE = 5         # a ListRoot
+    SET_INTS = 6          # an intset
+    SET_PACKED = 7
+    SET_TABLE = 8         # a TableRoot
+    HASH_PACKED = 9
+    HASH_TABLE = 10       # a TableRoot
+    ZSET_PACKED = 11
+    ZSET_TREE = 12        # a ZsetRoot
+    STREAM = 13           # a StreamRoot
+    STREAM_GROUP = 14     # in a stream's table of groups: a GroupRoot
+    STREAM_CONSUMER = 15  # in a group's table of consumers: a ConsumerRoot
 
 cdef enum:
     HAS_EXPIRY = 1

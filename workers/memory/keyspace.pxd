@@ -1,6 +1,6 @@
 """Keyspace: the databases of one shard, on an arena; what command handlers use to find, make, change and delete keys.
 
-In the arena's roots, word KEYSPACE_ROOT names the root block: a KeyspaceRoot, then TableRoot[databases]. The
+In the arena's roots, word KEYSPACE_ROOT names the root block: a KeyspaceRoot, then Database[databases]. The
 graveyard is what is unlinked and waits to be freed in steps: dead tables (a list through the TableGrave at the head
 of each directory) and large blocks (a list through their first bytes, see DeadBlock).
 
@@ -16,6 +16,7 @@ Invariants
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from workers.memory.arena cimport Arena
 from workers.memory.entry cimport Box, EntryView
+from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport Place
 
 cdef enum:
@@ -26,7 +27,11 @@ cdef struct KeyspaceRoot:
     uint64_t databases
     uint64_t dead_tables        # TableGrave
     uint64_t dead_blocks        # DeadBlock
-    uint64_t _pad
+    uint64_t dead_trees         # TreeHead, see collections.pxd
+
+cdef struct Database:
+    TableRoot keys
+    TableRoot timers            # of hashes with expiring fields, see timers.pxd
 
 cdef struct DeadBlock:
     uint64_t next
@@ -36,6 +41,7 @@ cdef struct Found:
     EntryView entry
     Place place
     uint64_t hash
+    int db
     uint64_t changes            # the keyspace's count when this was true
 
 cdef class Keyspace:
@@ -45,10 +51,13 @@ cdef class Keyspace:
     cdef uint32_t clock                    # access clock for this second (LRU), set likewise
     cdef bint touch                        # False: lookups leave the access clock alone
     cdef public uint64_t expired           # keys deleted because their time had passed
+    cdef uint64_t swept                    # fields of hashes, likewise
     cdef public bint lazy_expire           # False only for DEBUG: lookups then see keys whose time has passed
     cdef uint64_t root                     # offset of the root block
     cdef int expire_db                     # where active expiry goes on
     cdef uint64_t expire_cursor
+    cdef int sweep_db                      # … and the sweeping of hashes
+    cdef uint64_t sweep_cursor
     cdef uint64_t seed                     # of random_key
     cdef uint64_t changes                  # grows with each change to a key or a table
 
@@ -79,6 +88,19 @@ cdef class Keyspace:
         self, int db, Found *found, const char *key, uint64_t length, uint64_t new_length, uint64_t edit_from, uint64_t
         edit_count
     ) except NULL
+    # Collections. The commands own what is in the block; the keyspace owns the key, and frees, copies and measures all.
+    # Makes `key`, without expiry, a collection of this type, or changes type and box of a collection that is there,
+    # whose expiry stays and whose old block is the caller's to free. (To overwrite another value: `delete` it first.)
+    cdef int put_collection(
+        self, int db, Found *found, const char *key, uint64_t length, int type, uint64_t block, uint64_t used
+    ) except -1
+    cdef void box_of(self, Found *found, Box *box) noexcept
+    # After an edit has left another block or length; nothing is written when both are as they were.
+    cdef int set_box(self, Found *found, uint64_t block, uint64_t used) except -1
+    # Of a HASH_TABLE: a field has been given this expiry.
+    cdef int note_field_expiry(self, Found *found, int64_t expiry) except -1
+    # Takes out fields that have expired, if any may be due, about `budget` of them, and with the last field the key.
+    cdef int sweep_fields(self, Found *found, int *budget) except -1
     cdef int set_expiry(self, int db, Found *found, int64_t expiry) except -1                         # -1 = PERSIST
     cdef int delete(self, int db, Found *found, bint lazily) except -1
     # RENAME, MOVE: same value, expiry kept; a key that is there under the new name is deleted. `found` is the moved
@@ -95,15 +117,16 @@ cdef class Keyspace:
     cdef int flush(self, int db) except -1
     cdef uint64_t count(self, int db) noexcept
     cdef uint64_t expiring(self, int db) noexcept
-    # MEMORY USAGE: bytes from the allocator's true figures.
-    cdef uint64_t memory_of(self, Found *found) noexcept
+    # MEMORY USAGE: bytes from the allocator's true figures; of a collection's items, the first `samples` stand for all
+    # (0 = each is looked at).
+    cdef uint64_t memory_of(self, Found *found, uint64_t samples) except 0
     # None when there is none.
     cdef bytes random_key(self, int db)
     # Appends (key bytes, type) of a few entries to `into`, expired keys left out; answers the next cursor (48 bits),
     # 0 at the end.
     cdef uint64_t scan(self, int db, uint64_t cursor, list into) except? 0xFFFFFFFFFFFFFFFF
     # The worker's own work, each in a transaction of the caller (COMMIT_INTERNAL), each bounded:
-    # Active expiry; budget: table segments looked at and keys deleted; answers the keys deleted.
+    # Active expiry; budget: table segments looked at, keys and fields deleted; answers how many keys and fields.
     cdef int expire_some(self, int budget) except -1
     # Frees from the graveyard, about `budget` entries or blocks; 1 = more to do.
     cdef int reap(self, int budget) except -1
@@ -130,6 +153,10 @@ cdef class Keyspace:
     cdef int save_edit(
         self, uint64_t value, uint64_t old_length, uint64_t new_length, uint64_t edit_from, uint64_t edit_count
     ) except -1
+    cdef uint64_t timers_of(self, int db) noexcept
+    cdef uint64_t hash_table_of(self, EntryView *entry) noexcept
+    cdef int forget_timer(self, int db, Found *found) except -1
+    cdef int sweep_some(self, int *budget) except -1
     cdef int free_value(self, EntryView *entry, bint lazily) except -1
     cdef void changed(self, Found *found) noexcept
     cdef int settle(self, int db, Found *found, const char *key, uint64_t length) except -1

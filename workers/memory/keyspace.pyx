@@ -7,28 +7,32 @@ from libc.string cimport memcmp, memcpy, memset
 from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_int64, print_int64
 from workers.memory.arena cimport COMMIT_INTERNAL
-from workers.memory.entry cimport (
-    BOX_THRESHOLD, EMBEDDED_MAX, LONG, STRING_BOXED, STRING_EMBEDDED, STRING_INT, STRING_RAW, Box, entry_format,
-    entry_size, entry_view, entry_word,
+from workers.memory.collections cimport (
+    bury_table, collection_copy, collection_free, collection_memory, collections_reap,
 )
-from workers.memory.segments cimport TableGrave, TableRoot
+from workers.memory.entry cimport (
+    BOX_THRESHOLD, EMBEDDED_MAX, HASH_TABLE, LONG, STRING_BOXED, STRING_EMBEDDED, STRING_INT, STRING_RAW, Box,
+    entry_expiry, entry_format, entry_size, entry_view, entry_word,
+)
+from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport (
-    table_dismantle, table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random,
+    table_earliest, table_expired, table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_random,
     table_remove, table_replace, table_scan, table_unlink,
 )
+from workers.memory.timers cimport timer_due, timer_find, timer_forget, timer_note, timer_sweep
 
 cdef enum:
     MIB = 1 << 20
     EDIT_JOURNAL_MAX = MIB      # bytes of an edit that are journalled in place; for more, the value gets another block
-    LAZY_BLOCK = MIB            # from this length on, a block unlinked lazily goes to the graveyard
     SLOT_BYTES = 8
+    TYPE_MASK = 0x1F            # of an entry's first word
 
 
 class KeyspaceError(Exception):
     """The arena's databases do not fit what is asked for; the text is one line for the operator."""
 
 
-cdef inline Box box_of(EntryView *entry) noexcept:
+cdef inline Box entry_box(EntryView *entry) noexcept:
     cdef Box box
     memcpy(&box, entry.value, sizeof(Box))
     return box
@@ -66,9 +70,9 @@ cdef class Keyspace:
                 raise KeyspaceError(f"database {db} holds keys, so 'databases' cannot be {databases}")
         if databases <= stored:
             return
-        self.root = self.arena.alloc_zeroed(sizeof(KeyspaceRoot) + databases * sizeof(TableRoot))
+        self.root = self.arena.alloc_zeroed(sizeof(KeyspaceRoot) + databases * sizeof(Database))
         if old:
-            memcpy(self.arena.at(self.root), self.arena.at(old), sizeof(KeyspaceRoot) + stored * sizeof(TableRoot))
+            memcpy(self.arena.at(self.root), self.arena.at(old), sizeof(KeyspaceRoot) + stored * sizeof(Database))
             self.arena.free(old)
         (<KeyspaceRoot *>self.arena.at(self.root)).databases = databases
         self.arena.put64(self.arena.root_offset(KEYSPACE_ROOT), self.root)
@@ -76,12 +80,16 @@ cdef class Keyspace:
     cdef uint64_t table_of(self, int db) except 0:
         if not 0 <= db < self.databases:
             raise IndexError("no such database")
-        return self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(TableRoot)
+        return self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database)
+
+    cdef uint64_t timers_of(self, int db) noexcept:
+        return self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database) + sizeof(TableRoot)
 
     # -- looking up
 
     cdef int look(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1:
         out.hash = hash
+        out.db = db
         out.place = table_find(self.arena, self.table_of(db), hash, key, length)
         out.exists = out.place.entry != 0
         if out.exists:
@@ -106,11 +114,11 @@ cdef class Keyspace:
 
     cdef void prefetch_slot(self, int db, uint64_t hash) noexcept:
         if 0 <= db < self.databases:
-            table_prefetch_slot(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(TableRoot), hash)
+            table_prefetch_slot(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database), hash)
 
     cdef void prefetch_entry(self, int db, uint64_t hash) noexcept:
         if 0 <= db < self.databases:
-            table_prefetch_entry(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(TableRoot), hash)
+            table_prefetch_entry(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database), hash)
 
     cdef const char *string_bytes(self, Found *found, uint64_t *length, char *scratch) noexcept:
         cdef Box box
@@ -120,7 +128,7 @@ cdef class Keyspace:
             length[0] = print_int64(number, scratch)
             return scratch
         if found.entry.type == STRING_BOXED:
-            box = box_of(&found.entry)
+            box = entry_box(&found.entry)
             length[0] = box.length
             return self.arena.at(box.block)
         length[0] = found.entry.value_length
@@ -156,6 +164,7 @@ cdef class Keyspace:
         self.settle(db, found, key, length)
         if not found.exists or not self.fits(entry, value_length, expiry):
             if found.exists:
+                self.forget_timer(db, found)
                 self.free_value(entry, False)
             memcpy(self.make(db, found, key, length, type, value_length, 0, expiry), value, value_length)
             return 0
@@ -194,6 +203,7 @@ cdef class Keyspace:
         """Makes or overwrites a key with a boxed value; frees the value it had."""
         self.settle(db, found, key, length)
         if found.exists:
+            self.forget_timer(db, found)
             self.free_value(&found.entry, False)
             if found.entry.type == STRING_BOXED and (expiry >= 0) == (found.entry.expiry >= 0):
                 self.arena.write(self.arena.offset_of(found.entry.value), <const char *>box, sizeof(Box))
@@ -221,6 +231,38 @@ cdef class Keyspace:
         entry_view(self.arena.base, offset, &found.entry)
         self.changed(found)
         return value
+
+    # -- collections
+
+    cdef int put_collection(
+        self, int db, Found *found, const char *key, uint64_t length, int type, uint64_t block, uint64_t used
+    ) except -1:
+        cdef Box box
+        cdef uint64_t word
+        box.block, box.length = block, used
+        self.settle(db, found, key, length)
+        if not found.exists:
+            memcpy(self.make(db, found, key, length, type, sizeof(Box), 0, -1), &box, sizeof(Box))
+            return 0
+        word = (<uint64_t *>self.arena.at(found.entry.offset))[0]
+        if found.entry.type != type:
+            self.arena.put64(found.entry.offset, word & ~<uint64_t>TYPE_MASK | <uint64_t>type)
+            found.entry.type = type
+        return self.set_box(found, block, used)
+
+    cdef void box_of(self, Found *found, Box *box) noexcept:
+        box[0] = entry_box(&found.entry)
+
+    cdef int set_box(self, Found *found, uint64_t block, uint64_t used) except -1:
+        cdef Box box
+        if not self.still_there(found.db, found):
+            raise RuntimeError("the key of a collection is gone")
+        box = entry_box(&found.entry)
+        if box.block != block or box.length != used:
+            box.block, box.length = block, used
+            self.arena.write(self.arena.offset_of(found.entry.value), <const char *>&box, sizeof(Box))
+            self.changed(found)
+        return 0
 
     # -- editing strings
 
@@ -272,7 +314,7 @@ cdef class Keyspace:
         return entry.value
 
     cdef char *edit_box(self, Found *found, uint64_t new_length, uint64_t edit_from, uint64_t edit_count) except NULL:
-        cdef Box box = box_of(&found.entry)
+        cdef Box box = entry_box(&found.entry)
         cdef uint64_t growth = new_length - box.length if new_length > box.length else 0, old = box.block
         if new_length <= self.arena.usable(old) and edit_count + growth <= EDIT_JOURNAL_MAX:
             self.save_edit(old, box.length, new_length, edit_from, edit_count)
@@ -324,6 +366,7 @@ cdef class Keyspace:
         if not self.still_there(db, found):
             return 0
         table_remove(self.arena, self.table_of(db), &found.place, found.entry.expiry)
+        self.forget_timer(db, found)
         self.free_value(&found.entry, lazily)
         self.arena.free(found.entry.offset)
         found.exists = False
@@ -332,15 +375,7 @@ cdef class Keyspace:
 
     cdef int free_value(self, EntryView *entry, bint lazily) except -1:
         """Frees what a value owns beside the entry's own block."""
-        cdef KeyspaceRoot *root = <KeyspaceRoot *>self.arena.at(self.root)
-        cdef Box box
-        if entry.type != STRING_BOXED:
-            return 0
-        box = box_of(entry)
-        if not lazily or box.length < LAZY_BLOCK:
-            return self.arena.free(box.block)
-        self.arena.put64(box.block, root.dead_blocks)
-        return self.arena.set_word(&root.dead_blocks, box.block)
+        return collection_free(self.arena, <KeyspaceRoot *>self.arena.at(self.root), entry, lazily)
 
     cdef int move(
         self, int from_db, Found *found, int to_db, const char *new_key, uint64_t new_length, uint64_t new_hash
@@ -348,6 +383,7 @@ cdef class Keyspace:
         cdef EntryView old
         cdef Found target
         cdef uint64_t offset
+        cdef int64_t due = -1
         cdef char *value
         cdef bint same_key = new_length == found.entry.key_length and memcmp(new_key, found.entry.key, new_length) == 0
         if same_key and from_db == to_db:
@@ -359,6 +395,9 @@ cdef class Keyspace:
             return 0
         old = found.entry
         offset = old.offset
+        if old.type == HASH_TABLE:
+            due = timer_due(self.arena, self.timers_of(from_db), found.hash, old.key, old.key_length)
+            self.forget_timer(from_db, found)
         table_remove(self.arena, self.table_of(from_db), &found.place, old.expiry)
         if not same_key:
             offset = self.arena.alloc(entry_size(new_length, old.value_length, old.expiry >= 0))
@@ -367,10 +406,11 @@ cdef class Keyspace:
             memcpy(value, old.value, old.value_length)
             self.arena.free(old.offset)
         found.hash = new_hash
+        found.db = to_db
         table_insert(self.arena, self.table_of(to_db), new_hash, offset, old.expiry, &found.place)
         entry_view(self.arena.base, offset, &found.entry)
         self.changed(found)
-        return 0
+        return self.note_field_expiry(found, due) if due >= 0 else 0
 
     cdef inline void changed(self, Found *found) noexcept:
         """Notes a change, which `found` reflects already."""
@@ -406,49 +446,108 @@ cdef class Keyspace:
         made.hash = new_hash
         made.changes = target.changes
         if entry.type == STRING_BOXED:
-            box = box_of(entry)
+            box = entry_box(entry)
             value = self.arena.at(box.block)
             return target.store_boxed(to_db, &made, new_key, new_length, value, box.length, entry.expiry)
+        if entry.type > STRING_BOXED:
+            collection_copy(self.arena, target.arena, entry, &box)
+            value = target.make(to_db, &made, new_key, new_length, entry.type, sizeof(Box), 0, entry.expiry)
+            memcpy(value, &box, sizeof(Box))
+            if entry.type == HASH_TABLE and (<TableRoot *>target.arena.at(box.block)).expiring:
+                made.db = to_db
+                target.note_field_expiry(&made, table_earliest(target.arena, box.block, 0, 0))
+            return 0
         value = target.make(to_db, &made, new_key, new_length, entry.type, entry.value_length, 0, entry.expiry)
         memcpy(value, entry.value, entry.value_length)
+        return 0
+
+    # -- fields of hashes that expire
+
+    cdef uint64_t hash_table_of(self, EntryView *entry) noexcept:
+        """Where the table of a hash with expiring fields lies, 0 for anything else."""
+        cdef uint64_t table
+        if entry.type != HASH_TABLE:
+            return 0
+        table = entry_box(entry).block
+        return table if (<TableRoot *>self.arena.at(table)).expiring else 0
+
+    cdef int note_field_expiry(self, Found *found, int64_t expiry) except -1:
+        return timer_note(
+            self.arena, self.timers_of(found.db), found.hash, found.entry.key, found.entry.key_length, expiry
+        )
+
+    cdef int forget_timer(self, int db, Found *found) except -1:
+        """Before a key's value goes."""
+        if found.entry.type != HASH_TABLE or (<TableRoot *>self.arena.at(self.timers_of(db))).count == 0:
+            return 0
+        return timer_forget(
+            self.arena, self.timers_of(db), found.hash, found.entry.key, found.entry.key_length
+        )
+
+    cdef int sweep_fields(self, Found *found, int *budget) except -1:
+        cdef uint64_t table = self.hash_table_of(&found.entry), timers = self.timers_of(found.db)
+        cdef Place place
+        if table == 0:
+            return 0
+        place = timer_find(self.arena, timers, found.hash, found.entry.key, found.entry.key_length)
+        if place.entry == 0 or entry_expiry(self.arena.at(place.entry)) >= self.now_ms:
+            return 0
+        self.swept += timer_sweep(self.arena, timers, &place, table, self.now_ms - 1, budget)
+        if (<TableRoot *>self.arena.at(table)).count == 0:
+            self.delete(found.db, found, True)
+        return 0
+
+    cdef int sweep_some(self, int *budget) except -1:
+        """Goes through the timers that are due, the databases in turn."""
+        cdef ExpireContext context
+        cdef int _databases
+        context.keyspace, context.budget = <void *>self, budget
+        for _databases in range(self.databases):
+            if budget[0] <= 0:
+                break
+            context.db = self.sweep_db
+            self.sweep_cursor = table_expired(
+                self.arena, self.timers_of(self.sweep_db), self.sweep_cursor, self.now_ms - 1, budget, sweep_entry,
+                &context,
+            )
+            if self.sweep_cursor == 0:
+                self.sweep_db = (self.sweep_db + 1) % self.databases
         return 0
 
     # -- whole databases
 
     cdef int swap(self, int a, int b) except -1:
-        cdef TableRoot *left = <TableRoot *>self.arena.at(self.table_of(a))
-        cdef TableRoot *right = <TableRoot *>self.arena.at(self.table_of(b))
-        cdef TableRoot kept = left[0]
+        cdef Database *left = <Database *>self.arena.at(self.table_of(a))
+        cdef Database *right = <Database *>self.arena.at(self.table_of(b))
+        cdef Database kept = left[0]
         self.changes += 1
-        self.arena.write(self.table_of(a), <const char *>right, sizeof(TableRoot))
-        return self.arena.write(self.table_of(b), <const char *>&kept, sizeof(TableRoot))
+        self.arena.write(self.table_of(a), <const char *>right, sizeof(Database))
+        return self.arena.write(self.table_of(b), <const char *>&kept, sizeof(Database))
 
     cdef int flush(self, int db) except -1:
-        cdef KeyspaceRoot *root = <KeyspaceRoot *>self.arena.at(self.root)
-        cdef uint64_t directory
+        cdef uint64_t directory, table
         cdef int each
         if db < 0:
             for each in range(self.databases):
                 self.flush(each)
             return 0
         self.changes += 1
-        directory = table_unlink(self.arena, self.table_of(db))
-        if directory:
-            self.arena.put64(directory, root.dead_tables)           # TableGrave.next
-            self.arena.set_word(&root.dead_tables, directory)
+        for table in (self.table_of(db), self.timers_of(db)):
+            directory = table_unlink(self.arena, table)
+            if directory:
+                bury_table(self.arena, <KeyspaceRoot *>self.arena.at(self.root), directory)
         return 0
 
     cdef uint64_t count(self, int db) noexcept:
-        return (<TableRoot *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].count
+        return (<Database *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].keys.count
 
     cdef uint64_t expiring(self, int db) noexcept:
-        return (<TableRoot *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].expiring
+        return (<Database *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].keys.expiring
 
-    cdef uint64_t memory_of(self, Found *found) noexcept:
-        cdef uint64_t bytes_used = self.arena.usable(found.entry.offset) + SLOT_BYTES
-        if found.entry.type == STRING_BOXED:
-            bytes_used += self.arena.usable(box_of(&found.entry).block)
-        return bytes_used
+    cdef uint64_t memory_of(self, Found *found, uint64_t samples) except 0:
+        return (
+            self.arena.usable(found.entry.offset) + SLOT_BYTES + collection_memory(self.arena, &found.entry, samples)
+        )
 
     cdef bytes random_key(self, int db):
         cdef Found found
@@ -475,10 +574,11 @@ cdef class Keyspace:
     # -- in the background
 
     cdef int expire_some(self, int budget) except -1:
-        cdef uint64_t before = self.expired
+        cdef uint64_t before = self.expired + self.swept
         cdef ExpireContext context
-        cdef int _databases
-        context.keyspace = <void *>self
+        cdef int _databases, sweeping = budget
+        self.sweep_some(&sweeping)
+        context.keyspace, context.budget = <void *>self, &budget
         for _databases in range(self.databases):
             context.db = self.expire_db
             self.expire_cursor = table_expired(
@@ -489,22 +589,10 @@ cdef class Keyspace:
                 self.expire_db = (self.expire_db + 1) % self.databases
             if budget <= 0:
                 break
-        return <int>(self.expired - before)
+        return <int>(self.expired + self.swept - before)
 
     cdef int reap(self, int budget) except -1:
-        cdef KeyspaceRoot *root = <KeyspaceRoot *>self.arena.at(self.root)
-        cdef uint64_t dead, next_dead
-        while budget > 0 and root.dead_blocks:
-            dead = root.dead_blocks
-            budget -= 1 + <int>(self.arena.usable(dead) // MIB)
-            self.arena.set_word(&root.dead_blocks, (<DeadBlock *>self.arena.at(dead)).next)
-            self.arena.free(dead)
-        if budget > 0 and root.dead_tables:
-            dead = root.dead_tables
-            next_dead = (<TableGrave *>self.arena.at(dead)).next
-            if table_dismantle(self.arena, dead, budget, bury_entry, <void *>self):
-                self.arena.set_word(&root.dead_tables, next_dead)
-        return root.dead_blocks != 0 or root.dead_tables != 0
+        return collections_reap(self.arena, <KeyspaceRoot *>self.arena.at(self.root), budget)
 
 
 cdef void copy_resized(char *to, uint64_t new_length, const char *old, uint64_t old_length) noexcept:
@@ -524,6 +612,7 @@ cdef struct ScanContext:
 cdef struct ExpireContext:
     void *keyspace
     int db
+    int *budget
 
 
 cdef int scan_entry(void *context, uint64_t entry) except -1:
@@ -546,9 +635,18 @@ cdef int expire_entry(void *context, uint64_t entry) except -1:
     return 0
 
 
-cdef int bury_entry(void *context, uint64_t entry) except -1:
-    cdef Keyspace keyspace = <Keyspace>context
-    cdef EntryView view
-    entry_view(keyspace.arena.base, entry, &view)
-    keyspace.free_value(&view, True)
-    return keyspace.arena.free(entry)
+cdef int sweep_entry(void *context, uint64_t entry) except -1:
+    """What the timer `entry` is for."""
+    cdef ExpireContext *expiring = <ExpireContext *>context
+    cdef Keyspace keyspace = <Keyspace>expiring.keyspace
+    cdef EntryView timer
+    cdef Found found
+    entry_view(keyspace.arena.base, entry, &timer)
+    found.db = expiring.db
+    found.hash = hash_key(timer.key, timer.key_length)
+    keyspace.relocate(expiring.db, &found, timer.key, timer.key_length)
+    if found.exists and keyspace.hash_table_of(&found.entry):
+        return keyspace.sweep_fields(&found, expiring.budget)
+    return timer_forget(
+        keyspace.arena, keyspace.timers_of(expiring.db), found.hash, timer.key, timer.key_length
+    )

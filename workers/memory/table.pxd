@@ -59,14 +59,20 @@ cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expi
 cdef uint64_t table_scan(
     Arena arena, uint64_t root, uint64_t cursor, visit_entry visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF
-# An entry; 0 = there is none.
+# An entry, each as likely as any other; 0 = there is none.
 cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept
+# All entries; visit changes nothing, and ends the walk by answering other than 0, which table_each then answers too.
+cdef int table_each(Arena arena, uint64_t root, visit_entry visit, void *context) except -1
 # Takes entries whose expiry is <= now, in segments from `cursor` on; visit removes them. `budget` goes down by one
 # for each segment looked at and each entry
-# taken, and the walk ends when it is used up. Answers the next cursor (0 = wrapped).
+# taken, and the walk ends when it is used up. Answers the next cursor (0 = wrapped). An entry that visit leaves, it
+# passes to table_replace, which keeps `earliest` right.
 cdef uint64_t table_expired(
     Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF
+# No entry in the segments that table_expired goes through from `cursor` to `end` (0 = the last) expires before this;
+# INT64_MAX if none does.
+cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_t end) noexcept
 # Makes the table at `root` empty at once; answers its directory's block, whose TableGrave keeps what table_dismantle
 # needs, or 0 if it had no memory.
 cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFFF

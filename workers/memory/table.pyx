@@ -16,6 +16,10 @@ cdef enum:
     SCAN_ENTRIES = 4            # at least, of one table_scan, unless the segment ends
     SCAN_SEGMENTS = 16          # at most, of one table_scan
     TAKEN_MAX = 128             # expired entries of one segment taken at a time
+    UNFINISHED = 1 << DEPTH_MAX  # in a cursor of table_expired: it is not 0, even if nothing is passed yet
+    RANDOM_TRIES = 256
+    PLACES = 1280               # of a directory word, for table_random: as many as a segment may have slots
+    AHEAD = 12                  # slots to prefetch ahead of the one that is visited
 
 
 cdef inline uint64_t *first_slot(Arena arena, TableRoot *table, uint64_t hash, uint64_t *segment) noexcept:
@@ -125,7 +129,7 @@ cdef int table_replace(
     if word != old:
         arena.put64(place.slot, word)
     place.entry = entry
-    if expiry >= 0 and expiry != old_expiry:
+    if expiry >= 0:
         note_expiry(arena, place.segment, expiry)
     if (expiry >= 0) != (old_expiry >= 0):
         return count_change(arena, root, place.segment, 0, 1 if expiry >= 0 else -1)
@@ -202,26 +206,72 @@ cdef uint64_t scan_segment(
 
 
 cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept:
+    """Rolls a directory word and one of `width` places of it; each slot of a segment has one of the places of its
+    words, so every entry is as likely as any other. A place that is no slot in use is rolled again."""
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef SegmentHeader *header
-    cdef uint64_t index = 0, slot, _tries
+    cdef uint64_t index = 0, place, size, width, span, rolled, _tries
     if table.count == 0:
         return 0
-    for _tries in range(256):
-        seed = (seed ^ seed >> 29) * <uint64_t>0xBF58476D1CE4E5B9 + <uint64_t>0x9E3779B97F4A7C15
-        index = directory_index(seed, table.depth)
+    for _tries in range(RANDOM_TRIES):
+        seed += <uint64_t>0x9E3779B97F4A7C15
+        rolled = (seed ^ seed >> 30) * <uint64_t>0xBF58476D1CE4E5B9
+        rolled = (rolled ^ rolled >> 27) * <uint64_t>0x94D049BB133111EB
+        rolled ^= rolled >> 31
+        index = directory_index(rolled, table.depth)
         header = segment_at(arena, word_segment(directory_words(arena, table)[index]))
-        slot = segment_slots(header)[(seed & <uint64_t>0xFFFFFFFF) * (header.slots + header.spill) >> 32]
-        if slot != 0:
-            return slot_entry(slot)
+        size = header.slots + header.spill
+        span = <uint64_t>1 << (table.depth - header.depth)
+        width = PLACES if table.depth else size
+        place = (index & (span - 1)) * width + ((rolled & <uint64_t>0xFFFFFFFF) * width >> 32)
+        if size > span * width:         # hashes collide by design: no longer fair, but nothing is out of reach
+            place = place * size // (span * width)
+        if place < size and segment_slots(header)[place] != 0:
+            return slot_entry(segment_slots(header)[place])
     while True:                         # sparse beyond luck: the next entry there is
         header = segment_at(arena, word_segment(directory_words(arena, table)[index]))
         if header.used:
-            slot = 0
-            while segment_slots(header)[slot] == 0:
-                slot += 1
-            return slot_entry(segment_slots(header)[slot])
+            place = 0
+            while segment_slots(header)[place] == 0:
+                place += 1
+            return slot_entry(segment_slots(header)[place])
         index = index + 1 & (<uint64_t>1 << table.depth) - 1
+
+
+cdef int table_each(Arena arena, uint64_t root, visit_entry visit, void *context) except -1:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef SegmentHeader *header
+    cdef uint64_t *slots
+    cdef uint64_t index = 0, at, size
+    if table.directory == 0:
+        return 0
+    while index >> table.depth == 0:
+        header = segment_at(arena, word_segment(directory_words(arena, table)[index]))
+        slots = segment_slots(header)
+        size = header.slots + header.spill
+        for at in range(size):
+            if at + AHEAD < size and slots[at + AHEAD] != 0:
+                prefetch(arena.at(slot_entry(slots[at + AHEAD])))
+            if slots[at] != 0 and visit(context, slot_entry(slots[at])):
+                return 1
+        index += <uint64_t>1 << (table.depth - header.depth)
+    return 0
+
+
+cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_t end) noexcept:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef SegmentHeader *header
+    cdef uint64_t position = cursor & 0x3FFFFFF
+    cdef int64_t earliest = INT64_MAX
+    end = end & 0x3FFFFFF if end else <uint64_t>1 << DEPTH_MAX
+    if table.directory == 0:
+        return earliest
+    while position < end:
+        header = segment_at(arena, word_segment(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
+        if header.expiring and header.earliest < earliest:
+            earliest = header.earliest
+        position = ((position >> (DEPTH_MAX - header.depth)) + 1) << (DEPTH_MAX - header.depth)
+    return earliest
 
 
 cdef uint64_t table_expired(
@@ -245,7 +295,7 @@ cdef uint64_t table_expired(
         position = (position & ~(step - 1)) + step
         if position >> DEPTH_MAX:
             return 0
-    return position if table.expiring else 0
+    return position | UNFINISHED if table.expiring else 0
 
 
 cdef int take_expired(Arena arena, uint64_t segment, int64_t now, visit_entry visit, void *context) except -1:
@@ -257,8 +307,8 @@ cdef int take_expired(Arena arena, uint64_t segment, int64_t now, visit_entry vi
     cdef int64_t expiry, earliest = INT64_MAX
     cdef int count = 0, index
     for at in range(size):
-        if at + 12 < size and slot_expiring(slots[at + 12]):
-            prefetch(arena.at(slot_entry(slots[at + 12])))
+        if at + AHEAD < size and slot_expiring(slots[at + AHEAD]):
+            prefetch(arena.at(slot_entry(slots[at + AHEAD])))
         if slot_expiring(slots[at]):
             expiry = entry_expiry(arena.at(slot_entry(slots[at])))
             if expiry > now:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from shardkv.acceptor.connection import error_counts
 from shardkv.acceptor.local.replies import is_local, send_help
 from shardkv.acceptor.registry import Request, local, question
+from shardkv.config.directives import BY_NAME
 from shardkv.errors import CommandError, wrong_arity
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ async def set_(request: Request) -> None:
             raise CommandError(f"ERR CONFIG SET failed (possibly related to argument '{name}') - duplicate parameter")
     server = request.server
     server.settings.set(dict(zip(names, words[1::2], strict=True)), is_local(request.client))
-    changes = {name.lower(): server.settings.get(name) for name in names}
+    changes = {BY_NAME[name.lower()].name: server.settings.get(name) for name in names}
     if "maxmemory" in changes:
         server.page.maxmemory = server.settings.number("maxmemory")
     await server.ask_supervisor("config", {"changes": changes})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from shardkv.acceptor.local.replies import integer, is_local, send_help, shown, unknown_subcommand
 from shardkv.acceptor.registry import Request, local
+from shardkv.config.kinds import parse_memory
 from shardkv.errors import NO_SUCH_KEY, NOT_INTEGER, CommandError
 from shardkv.glob import matches
 
@@ -30,6 +31,7 @@ WRONG_TYPE_NAME = (
 )
 SLEEP_MAX = 3600.0  # seconds
 MATCH_MAX = 1 << 20  # letters
+PACKED_THRESHOLD_MAX = (1 << 32) - (1 << 20)  # bytes
 
 HELP = (
     ("DIGEST", "Return a hexadecimal signature of all data."),
@@ -38,6 +40,10 @@ HELP = (
     ("OBJECT <key>", "Return how <key> and its value are stored."),
     ("PANIC", "Kill the first shard's worker."),
     ("PROTOCOL <type>", "Return a test value of the given type."),
+    (
+        "QUICKLIST-PACKED-THRESHOLD <size>",
+        "Give elements of lists that are no shorter a node of their own, whatever else asks for that. 0 restores.",
+    ),
     ("RELOAD [option ...]", "Go over all data, as a reload would."),
     (
         "REPLYBUFFER (PEAK-RESET-TIME (NEVER|RESET|<time>)|RESIZING <0|1>)",
@@ -183,6 +189,17 @@ async def _set_active_expire(request: Request, args: list[bytes]) -> None:
     request.reply.status("OK")
 
 
+async def _packed_threshold(request: Request, args: list[bytes]) -> None:
+    try:
+        size = parse_memory(args[0].decode("utf-8", "replace"))
+    except ValueError:
+        size = -1
+    if not 0 <= size <= PACKED_THRESHOLD_MAX:
+        raise CommandError("ERR argument must be a memory value bigger than 1 and smaller than 4gb")
+    await request.server.ask_workers(b"@packed-threshold", str(size).encode())
+    request.reply.status("OK")
+
+
 async def _object(request: Request, args: list[bytes]) -> None:
     # Only the key's owner finds it.
     answers = await request.server.ask_workers(b"@debug-object", str(request.client.db).encode(), args[0])
@@ -217,6 +234,7 @@ _SUBCOMMANDS: dict[str, tuple[int, int, Handler]] = {
     "object": (1, 2, _object),
     "panic": (0, 0, _kill_worker),
     "protocol": (1, 1, _protocol),
+    "quicklist-packed-threshold": (1, 1, _packed_threshold),
     "reload": (0, 8, _nothing),
     "replybuffer": (2, 2, _replybuffer),
     "segfault": (0, 0, _kill_worker),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from shardkv.commands.keys import BAD_ARGUMENTS, BAD_COUNT, NO_KEYS, checked_keys, find_keys, keys_with_flags
 from shardkv.commands.spec import Command, KeySpec
+from shardkv.commands.table import by_name
 from shardkv.errors import CommandError
 
 
@@ -114,3 +115,31 @@ WORDS = st.sampled_from(
 def test_any_request_gives_positions_inside_it(command: Command, words: list[bytes]) -> None:
     args = [command.name.encode(), *words]
     assert all(0 < position < len(args) for position in find_keys(command, args))
+
+
+@pytest.mark.parametrize(
+    ("line", "positions"),
+    [
+        ("lmpop 2 a b left count 3", [2, 3]),
+        ("zmpop 1 a min", [2]),
+        ("sintercard 2 a b limit 1", [2, 3]),
+        ("zunionstore d 2 a b weights 1 2", [1, 3, 4]),
+        ("zdiffstore d 1 a", [1, 3]),
+        ("zinter 3 a b", []),
+        ("sdiffstore d a b", [1, 2, 3]),
+        ("pfmerge d a", [1, 2]),
+        ("pfdebug getreg a", [2]),
+        ("geosearchstore d a frommember m byradius 1 m", [1, 2]),
+        ("georadius a 1 2 3 m store d", [1, 7]),
+        ("georadius a 1 2 3 m count 1 storedist d", [1, 9]),
+        ("georadiusbymember a m 3 m store d", [1, 6]),
+        ("xread count 1 streams a b 0 0", [4, 5]),
+        ("xreadgroup group streams c streams a >", [5]),
+        ("sort a by x get y store d", [1, 7]),
+        ("sort_ro a get y", [1]),
+        ("hsetex a fields 1 f v", [1]),
+    ],
+)
+def test_keys_of_the_commands_of_types(line: str, positions: list[int]) -> None:
+    args = line.encode().split()
+    assert sorted(find_keys(by_name[args[0].decode()], args)) == positions
