@@ -57,7 +57,7 @@ force:
 # .venv holds the dependencies only, never shardkv itself: what runs is what stands in the tree.
 .venv/.made: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "shardkv needs Python 3.11 or newer: '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -n 1); try make PYTHON=python3.12" >&2; exit 1; }
+		{ echo "shardkv needs Python 3.11 or newer, which '$(PYTHON)' is not: make PYTHON=python3.12, say" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "shardkv needs Python's venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@test -x $(PY) && $(PY) -c '' 2>/dev/null || $(PYTHON) -m venv --clear .venv

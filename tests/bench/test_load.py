@@ -1,0 +1,63 @@
+"""What the benchmark reads out of redis-benchmark and /proc."""
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from bench import load, servers
+
+REPORT = """\
+GET: rps=0.0 (overall: 0.0) avg_msec=nan\r====== GET ======
+  100000 requests completed in 1.60 seconds
+
+Latency by percentile distribution:
+0.000% <= 0.127 milliseconds (cumulative count 1)
+50.000% <= 0.383 milliseconds (cumulative count 51321)
+98.438% <= 0.743 milliseconds (cumulative count 98500)
+99.219% <= 0.879 milliseconds (cumulative count 99230)
+99.902% <= 1.519 milliseconds (cumulative count 99903)
+100.000% <= 2.007 milliseconds (cumulative count 100000)
+
+Cumulative distribution of latencies:
+0.000% <= 0.103 milliseconds (cumulative count 0)
+100.000% <= 2.103 milliseconds (cumulative count 100000)
+
+Summary:
+  throughput summary: 62500.00 requests per second
+"""
+
+
+def test_report_is_read() -> None:
+    assert load.parse(REPORT) == (62500.0, 0.383, 0.879, 1.519)
+
+
+def test_the_last_of_several_reports_counts() -> None:
+    assert load.parse(REPORT.replace("62500", "1").replace("0.383", "9.0") + REPORT)[:2] == (62500.0, 0.383)
+
+
+def test_no_report_is_an_error() -> None:
+    with pytest.raises(ValueError, match="reported nothing"):
+        load.parse("Could not connect")
+
+
+def test_descendants_are_found_and_counted() -> None:
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:  # lives until the test closes its end
+        os.close(write)
+        os.read(read, 1)
+        os._exit(0)
+    try:
+        assert pid in servers.descendants(os.getpid())
+        assert load.role(pid) == "server"
+    finally:
+        os.close(write)
+        os.waitpid(pid, 0)
+        os.close(read)
+
+
+def test_ports_in_a_row_are_free() -> None:
+    port = servers.free_port(4)
+    assert servers.FIRST_PORT <= port <= servers.LAST_PORT
+    assert not servers.answers(port)
