@@ -23,7 +23,7 @@ UNITS = (
     "unit/type/string", "unit/type/incr", "unit/keyspace", "unit/expire", "unit/scan", "unit/bitops", "unit/bitfield",
     "unit/protocol", "unit/querybuf", "unit/info-command", "unit/quit", "unit/limits",
     "unit/type/list", "unit/type/list-2", "unit/type/list-3", "unit/sort",
-    "unit/type/hash", "unit/type/set",
+    "unit/type/hash", "unit/type/set", "unit/hyperloglog",
 )
 WORKERS = (1, 3)
 WAITING = "blocking commands"  # a test that needs them is not run: it would wait for its clients

@@ -27,7 +27,21 @@ ENDS = st.sampled_from(
 )
 IDS = st.sampled_from([b"0", b"1-1", b"2", b"2-1", b"5-0", b"7-1", b"0-0", b"nonsense"])
 SMALL = st.sampled_from([b"0", b"1", b"1", b"2", b"3", b"-1", b"-2", b"nonsense"])
+# What DUMP answers for a value of each type: short ones, and ones that are too long to be packed.
+DUMPS = st.sampled_from([
+    bytes.fromhex(dump) for dump in (
+        "000576616c75650a0081f6c138c1aa9b6e",
+        "1201020f0f00000003008161020101816202ff0a009043a34ceb8e1b1c",
+        "0b0e02000000030000000100020003000a00a5025ce26d6e4d1b",
+        "0202c30540640061e05a00c0010a003611c8abd5222d9c",
+        "10121200000004008161020101816202817802ff0a0078074c6bd9d7051f",
+        "04010166c30540640076e05a000a006121615160ccf603",
+        "1114140000000400816102010181620283322e3504ff0a00d44c6ea4f644d9d7",
+        "0501c30540640061e05a00000000000000f03f0a00a51c38a052f368fb",
+    )
+])
 OF_NAME = {
+    "serialized-value": DUMPS,
     "encoding": st.sampled_from([b"u8", b"i16", b"u63", b"i65"]),
     "bit": st.sampled_from([b"0", b"1"]),
     **dict.fromkeys(("member", "member1", "member2", "field", "element", "pivot"), ITEMS),
