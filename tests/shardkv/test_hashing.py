@@ -2,9 +2,9 @@ import pytest
 import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
-from shardkv.hashing import key_shard
 
 from shardkv import _testing
+from shardkv.hashing import key_shard
 
 
 @pytest.mark.parametrize("length", range(1001))

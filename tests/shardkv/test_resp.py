@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from shardkv._testing import LentReply
 from shardkv.resp import Reply
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shardkv._testing_ring import RingSide
 
+from shardkv._testing_ring import RingSide
 from shardkv.ring import RingError, RingPair
 
 CAPACITY = 4096

@@ -6,6 +6,7 @@ import resource
 from pathlib import Path
 
 import pytest
+
 from shardkv._testing_ring import Segments
 from shardkv.segment import SegmentError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from shardkv.stats import COUNTER_NAMES, ControlPage, ControlPageError
 
 

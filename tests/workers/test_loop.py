@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shardkv._testing_ring import FakeAcceptor
 
+from shardkv._testing_ring import FakeAcceptor
 from shardkv.commands.table import command_id
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shardkv.resp import Reply
-from shardkv.stats import ControlPage
 
 import shardkv.acceptor.local as local_package
 from shardkv.acceptor import registry
@@ -21,6 +19,8 @@ from shardkv.acceptor.registry import Request
 from shardkv.commands import table
 from shardkv.config.settings import Settings
 from shardkv.errors import CommandError
+from shardkv.resp import Reply
+from shardkv.stats import ControlPage
 
 for module in pkgutil.iter_modules(local_package.__path__):
     importlib.import_module(f"{local_package.__name__}.{module.name}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from shardkv.acceptor.connection import error_counts
 
+from shardkv.acceptor.connection import error_counts
 from shardkv.errors import CommandError
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import redis
-from shardkv.acceptor.connection import error_counts
 
 from shardkv import REDIS_VERSION, __version__
+from shardkv.acceptor.connection import error_counts
 from shardkv.acceptor.local.info import BY_DEFAULT, SECTIONS, TITLES
 
 
