@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
+import re
 import shutil
 import signal
 import socket
@@ -18,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FIRST_PORT, LAST_PORT = 21800, 22799  # below the kernel's ephemeral ports: no outgoing connection takes one meanwhile
+FIRST_PORT, LAST_PORT = 20000, 29999  # below the kernel's ephemeral ports: no outgoing connection takes one meanwhile
+TRIES = 5  # at a port that another program took between the look and the start
 START_SECONDS = 60
 STOP_SECONDS = 20
 
@@ -64,17 +67,18 @@ def _program(name: str, package: str) -> str:
 
 
 def free_port(count: int = 1) -> int:
-    """The first of `count` loopback ports in a row that no one listens on; raises ServerError when there are none."""
-    for first in range(FIRST_PORT, LAST_PORT - count, count):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(first, first + count):
-                    probe = stack.enter_context(socket.socket())
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", port))
-                return first
-            except OSError:
-                continue
+    """The first of `count` loopback ports in a row that no one listens on; raises ServerError when there are none.
+
+    Chosen by chance, so that programs which look at the same time hardly meet.
+    """
+    for _ in range(100):
+        first = random.randrange(FIRST_PORT, LAST_PORT - count)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                probe = stack.enter_context(socket.socket())
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+            return first
     raise ServerError(f"no {count} free ports between {FIRST_PORT} and {LAST_PORT}")
 
 
@@ -108,11 +112,16 @@ def command_line(kind: str, port: int, folder: Path, workers: int | None, flags:
 
 @contextlib.contextmanager
 def running(kind: str, workers: int | None = None, flags: list[str] | None = None) -> Iterator[Server]:
-    """A fresh server that answers PING; stopped, and its files removed, at the end. Raises ServerError."""
+    """A fresh server that answers; stopped, and its files removed, at the end. Raises ServerError."""
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="shardkv-run-", dir=shared if shared.is_dir() else None) as name:
-        folder = Path(name)
-        server = start(kind, free_port(), folder, workers, flags or [])
+        for tries_left in reversed(range(TRIES)):
+            try:
+                server = start(kind, free_port(), Path(name), workers, flags or [])
+                break
+            except ServerError:
+                if not tries_left or "in use" not in (Path(name) / "log").read_text(errors="replace"):
+                    raise
         try:
             yield server
         finally:
@@ -121,14 +130,14 @@ def running(kind: str, workers: int | None = None, flags: list[str] | None = Non
 
 def start(kind: str, port: int, folder: Path, workers: int | None, flags: list[str]) -> Server:
     """Starts a server and waits until it answers; raises ServerError with the end of its log when it does not."""
-    with open(folder / "log", "ab") as log:
+    with open(folder / "log", "wb") as log:
         process = subprocess.Popen(
             command_line(kind, port, folder, workers, flags),
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )
     server = Server(kind, port, process, folder)
     deadline = time.monotonic() + START_SECONDS
-    while not answers(port):
+    while answering(port) != process.pid:  # another number: the port is another server's, and ours is about to end
         if process.poll() is not None or time.monotonic() > deadline:
             stop(server)
             raise ServerError(f"{kind} did not start: {' | '.join(server.log.splitlines()[-5:]) or 'no output'}")
@@ -136,14 +145,15 @@ def start(kind: str, port: int, folder: Path, workers: int | None, flags: list[s
     return server
 
 
-def answers(port: int) -> bool:
-    """Whether a server on the port answers PING within a second."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith(b"+PONG")
-    except OSError:
-        return False
+def answering(port: int) -> int | None:
+    """Process id of the server that answers on the port, as its INFO tells; None when none does within a second."""
+    said = b""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+        connection.sendall(b"INFO server\r\nQUIT\r\n")
+        while part := connection.recv(1 << 16):
+            said += part
+    match = re.search(rb"process_id:(\d+)", said)
+    return int(match[1]) if match else None
 
 
 def stop(server: Server) -> None:

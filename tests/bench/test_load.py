@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -60,4 +61,11 @@ def test_descendants_are_found_and_counted() -> None:
 def test_ports_in_a_row_are_free() -> None:
     port = servers.free_port(4)
     assert servers.FIRST_PORT <= port <= servers.LAST_PORT
-    assert not servers.answers(port)
+    assert servers.answering(port) is None
+
+
+def test_a_server_that_is_not_ours_does_not_count(tmp_path: Path) -> None:
+    with servers.running("shardkv", 1) as first:
+        assert servers.answering(first.port) == first.process.pid
+        with pytest.raises(servers.ServerError, match="in use"):
+            servers.start("shardkv", first.port, tmp_path, 1, [])
