@@ -2,6 +2,7 @@
 # make test     everything pytest runs          make check        ruff, mypy, cython-lint
 # make bench    compare with redis-server       make conformance  Redis's own test suite against shardkv
 # make profile  where the CPU time goes         make docs         the figures in README.md, from bench/results.json
+# make stalls   the longest that a growing or a freed collection keeps a worker from its next request
 
 PYTHON ?= python3
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
@@ -17,7 +18,7 @@ REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: run build test check bench profile conformance docs clean distclean
+.PHONY: run build test check bench profile stalls conformance docs clean distclean
 
 run: build
 	@exec $(PY) -m shardkv $(ARGS)
@@ -37,6 +38,9 @@ bench: build .venv/.made-bench
 
 profile: build .venv/.made-bench
 	@$(PY) -m bench.profile $(ARGS)
+
+stalls: build
+	@$(PY) -m bench.stalls $(ARGS)
 
 conformance: build
 	@$(PY) -m tests.conformance.run $(ARGS)

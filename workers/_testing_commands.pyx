@@ -1,5 +1,6 @@
 """Commands for tests, one by one on an arena, without rings and without a loop. Nothing of the server imports this."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
 from shardkv.commands.keys import find_keys
 from shardkv.commands.table import by_name, command_id
@@ -10,9 +11,16 @@ from workers.registry import load
 
 from shardkv.hashing cimport hash_key
 from workers.call cimport Call
-from workers.memory.arena cimport Arena
-from workers.memory.keyspace cimport Keyspace
+from workers.memory.arena cimport COMMIT_INTERNAL, Arena
+from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, Keyspace
 from workers.registry cimport Handler
+
+
+cdef int64_t cpu_ns() noexcept:
+    """CPU time of this thread: time in which it did not run is not counted."""
+    cdef timespec now
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+    return now.tv_sec * <int64_t>1_000_000_000 + now.tv_nsec
 
 
 cdef class Executor:
@@ -22,6 +30,7 @@ cdef class Executor:
     cdef readonly dict handlers
     cdef Call call
     cdef uint64_t position
+    cdef bytes arguments        # what the call's argv points into
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
@@ -34,22 +43,69 @@ cdef class Executor:
 
         Its changes stay unless it fails or `keep` is false.
         """
-        arguments = [*(part.encode() for part in name.split("|")), *words]
-        body = b"".join([*(len(word).to_bytes(4, "little") for word in arguments), *arguments])
+        self._take(name, words)
+        self.call.db = database
+        self.call.now_ms = self.keyspace.now_ms = now_ms
+        self.keyspace.clock = <uint32_t>(<int64_t>now_ms // 1000) & 0xFFFFFF
+        self._transact(<Handler>self.handlers[name], keep)
+        return self.call._reply.getvalue()
+
+    def time_each(self, name: str, words: Callable[[int], tuple[bytes, ...]], count: int, ns: array) -> None:
+        """Executes `name` with words(0), words(1), … and notes in ns[i] the nanoseconds of CPU that call i took, if they
+        are fewer than what is there: what disturbs a call now is not there another time. Raises on an error reply."""
+        cdef uint32_t[::1] least = ns
+        cdef uint32_t spent
+        cdef int64_t index
+        cdef Handler handler = <Handler>self.handlers[name]
+        for index in range(count):
+            self._take(name, words(index))
+            spent = self._timed(handler)
+            if self.call._reply.bytes[0] == c'-':
+                raise RuntimeError(f"{name}: {self.call._reply.getvalue()!r}")
+            least[index] = min(least[index], spent)
+
+    def time_slices(self, ns: array, expire_ms: int | None = None) -> int:
+        """Works as a worker does between requests until there is nothing left to do: frees what is dead or, with
+        `expire_ms`, deletes what expires until then. Appends the CPU nanoseconds of each step; answers how many."""
+        cdef int64_t begun
+        cdef bint more = True
+        steps = 0
+        if expire_ms is not None:
+            self.keyspace.now_ms = expire_ms
+        while more:
+            begun = cpu_ns()
+            self.position += 1
+            self.arena.begin(<int>COMMIT_INTERNAL, self.position)
+            more = self.keyspace.reap(REAP_BUDGET) if expire_ms is None else self.keyspace.expire_some(EXPIRE_BUDGET)
+            self.arena.commit()
+            ns.append(<uint32_t>min(cpu_ns() - begun, <int64_t>0xFFFFFFFF))
+            steps += 1
+        return steps
+
+    cdef int _take(self, str name, tuple words) except -1:
+        cdef list arguments = [*(part.encode() for part in name.split("|")), *words]
+        cdef bytes body = b"".join([*(len(word).to_bytes(4, "little") for word in arguments), *arguments])
+        self.arguments = body
         self.call.parse(body, len(body), <uint32_t>len(arguments))
         for first_key in find_keys(by_name[name], arguments)[:1]:
             self.call.hash = hash_key(arguments[first_key], len(arguments[first_key]))
-        self.call.db, self.call.command = database, command_id(name)
-        self.call.now_ms = self.keyspace.now_ms = now_ms
-        self.keyspace.clock = <uint32_t>(<int64_t>now_ms // 1000) & 0xFFFFFF
+        self.call.command = command_id(name)
+        return 0
+
+    cdef uint32_t _timed(self, Handler handler) except? 0xFFFFFFFF:
+        cdef int64_t begun = cpu_ns()
+        self._transact(handler, True)
+        return <uint32_t>min(cpu_ns() - begun, <int64_t>0xFFFFFFFF)
+
+    cdef int _transact(self, Handler handler, bint keep) except -1:
         self.call._reply.clear()
         self.position += 1
         self.arena.begin(0, self.position)
-        if self._execute(<Handler>self.handlers[name]) and keep:
+        if self._execute(handler) and keep:
             self.arena.commit()
         else:
             self.arena.rollback()
-        return self.call._reply.getvalue()
+        return 0
 
     cdef bint _execute(self, Handler handler) except *:
         try:

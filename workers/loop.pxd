@@ -52,6 +52,8 @@ cdef class Worker:
     cdef CommandBlock *commands
     cdef int64_t now_ms
     cdef int64_t next_tick
+    cdef int expire_slices              # of active expiry, that may still find nothing in this tick
+    cdef int64_t expire_us              # that deleting may still take in this tick
     cdef uint64_t internal_commits
     cdef bint stopping
     cdef bint changed                   # the arena has, since the counters were told

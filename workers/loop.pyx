@@ -51,6 +51,7 @@ from shardkv.stats cimport (
     count_call,
 )
 from workers.memory.arena cimport COMMIT_INTERNAL
+from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET
 from workers.registry cimport Handler
 
 from shardkv.errors import ARENA_FULL, OUT_OF_MEMORY, CommandError, OutOfMemory
@@ -76,10 +77,8 @@ cdef enum:
     REPLY_ROOM = 16384        # bytes: below this a ring's requests wait for its acceptor
     ATTEMPTS_MAX = 3
     TICK_MS = 100
-    EXPIRE_SLICES = 8         # per tick when nothing is due …
-    EXPIRE_TICK_US = 25_000   # … and the time a tick may take when much is
-    EXPIRE_BUDGET = 1024      # table segments and keys of one slice
-    REAP_BUDGET = 512         # entries of one slice
+    EXPIRE_SLICES = 8         # of a tick when nothing is due …
+    EXPIRE_TICK_US = 25_000   # … and the time that slices which delete may take in a tick
     DATABASES_COUNTED = 16
 
 
@@ -428,12 +427,14 @@ cdef class Worker:
     # -- the worker's own work
 
     cdef int background(self) except -1:
-        """Frees and expires in bounded slices; answers whether there is more to do at once."""
+        """Frees and expires a slice each, requests come in between; answers whether there is more to do at once."""
         cdef int more = self._slice(reap=True)
         if self.now_ms >= self.next_tick:
             self.next_tick = self.now_ms + TICK_MS
-            self._expire()
+            self.expire_slices, self.expire_us = EXPIRE_SLICES, EXPIRE_TICK_US
             self._tell_cpu()
+        if self.expire_slices > 0 and self.active_expire:
+            more |= self._expire()
         return more
 
     cdef int _slice(self, bint reap) except -1:
@@ -451,17 +452,18 @@ cdef class Worker:
             return 0
 
     cdef int _expire(self) except -1:
-        cdef int slices = 0, deleted = 0
-        cdef uint64_t started
-        if not self.active_expire:
-            return 0
-        started = ticks()
-        while slices < EXPIRE_SLICES or (deleted and self._us_since(started) < EXPIRE_TICK_US):
-            deleted = self._slice(reap=False)
-            slices += 1
-        self.block.counters[<int>ACTIVE_EXPIRE_US] += self._us_since(started)
-        self._tell_counters()
-        return 0
+        cdef uint64_t started = ticks(), spent
+        cdef int deleted = self._slice(reap=False)
+        spent = self._us_since(started)
+        self.block.counters[<int>ACTIVE_EXPIRE_US] += spent
+        if deleted:
+            self.expire_us -= <int64_t>spent
+            self._tell_counters()
+        else:
+            self.expire_slices -= 1
+        if self.expire_us <= 0:
+            self.expire_slices = 0
+        return self.expire_slices > 0
 
     cdef uint64_t _us_since(self, uint64_t started) noexcept:
         return (ticks() - started) * 1000 // self.page.header.ticks_per_ms

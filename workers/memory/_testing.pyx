@@ -56,6 +56,10 @@ def rollback(Arena arena) -> None:
     arena.rollback()
 
 
+def give_back(Arena arena) -> bool:
+    return arena.give_back()
+
+
 def alloc(Arena arena, length: int) -> int:
     return arena.alloc(length)
 
@@ -84,6 +88,7 @@ def offsets(Arena arena) -> dict[str, int]:
         "version": arena.offset_of(&header.version),
         "shard": arena.offset_of(&header.shard),
         "shards": arena.offset_of(&header.shards),
+        "loose_end": arena.offset_of(&header.loose_end),
         "file_size": arena.offset_of(&header.file_size),
         "journal_start": arena.offset_of(&header.journal_start),
         "journal_limit": arena.offset_of(&header.journal_limit),

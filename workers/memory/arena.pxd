@@ -20,7 +20,7 @@ Invariants
     has not committed: `rollback` is next.
  5. After `rollback` every reachable byte is what it was at `begin`.
  6. A page is touched only after posix_fallocate has provided it: a full disk is OutOfMemory, never SIGBUS. Free pages
-    above a slack go back to the system after the commit that freed them (hole punching).
+    above a slack go back to the system (hole punching), in steps of the owner's own work: `give_back`.
  7. Crash points (`crash_after`, tests only) lie before and after each journal entry, at the commit, and in what
     follows it.
 

@@ -192,7 +192,10 @@ cdef class Arena(Slabs):
             return damage.format("its parts do not lie where they should")
         if header.file_size != size:
             return damage.format(f"{size} bytes long instead of {header.file_size}")
-        if header.backed_pages > header.capacity_pages or header.journal_slot >= COMMIT_SLOTS:
+        if (
+            header.backed_pages > header.capacity_pages or header.loose_end > header.capacity_pages
+            or header.journal_slot >= COMMIT_SLOTS
+        ):
             return damage.format("journal or heap out of bounds")
         if self.journal_open():
             fault = self.journal_fault()
@@ -233,9 +236,7 @@ cdef class Arena(Slabs):
                 fault = str(error)
         if fault:
             raise ArenaError(f"arena {self.path} is damaged ({fault}): restore it, or move it away to start empty")
-        header.backed_pages = header.top_page
-        heap_used = header.heap_start + header.top_page * PAGE_BYTES
-        self.punch(heap_used, header.file_size - heap_used)
+        self.lower_backed(header.top_page)
         self.punch(header.journal_start + JOURNAL_KEEP, header.journal_limit - JOURNAL_KEEP)
         if fresh:
             punch_unbacked(self)

@@ -54,7 +54,7 @@ cdef struct ArenaHeader:
     uint32_t version
     uint32_t shard
     uint32_t shards
-    uint32_t _pad
+    uint32_t loose_end          # not journalled: pages from backed_pages up to here may be there, to be given back
     uint64_t file_size          # virtual
     uint64_t journal_start
     uint64_t journal_limit      # bytes

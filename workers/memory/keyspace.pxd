@@ -22,6 +22,9 @@ from workers.memory.table cimport Place
 cdef enum:
     KEYSPACE_ROOT = 0           # index in the arena's roots
     DATABASES_MAX = 65536
+    # Of one step of the worker's own work, so that it takes less than a millisecond:
+    REAP_BUDGET = 512           # entries, items or blocks freed
+    EXPIRE_BUDGET = 512         # segments looked at, keys and fields deleted
 
 cdef struct KeyspaceRoot:
     uint64_t databases
@@ -128,7 +131,7 @@ cdef class Keyspace:
     # The worker's own work, each in a transaction of the caller (COMMIT_INTERNAL), each bounded:
     # Active expiry; budget: table segments looked at, keys and fields deleted; answers how many keys and fields.
     cdef int expire_some(self, int budget) except -1
-    # Frees from the graveyard, about `budget` entries or blocks; 1 = more to do.
+    # Frees from the graveyard, about `budget` entries or blocks, and gives pages back; 1 = more to do.
     cdef int reap(self, int budget) except -1
 
     # Steps of the above, see keyspace.pyx.

@@ -592,7 +592,8 @@ cdef class Keyspace:
         return <int>(self.expired + self.swept - before)
 
     cdef int reap(self, int budget) except -1:
-        return collections_reap(self.arena, <KeyspaceRoot *>self.arena.at(self.root), budget)
+        cdef bint more = collections_reap(self.arena, <KeyspaceRoot *>self.arena.at(self.root), budget)
+        return self.arena.give_back() or more
 
 
 cdef void copy_resized(char *to, uint64_t new_length, const char *old, uint64_t old_length) noexcept:

@@ -12,11 +12,13 @@ Invariants
  3. Runs go back only in `commit` (release_run, release_idle). A transaction that rolls back has taken runs, and
     nothing else.
  4. `backed_pages` is not journalled. A rollback leaves it grown, which is harmless; it shrinks only after a commit or
-    rollback, before the pages go. If death comes between, an absorbed UNBACKED run may lie below it: so whoever
-    attaches sets it to `top_page`.
+    rollback, and what was backed is `loose` then: pages from backed_pages to `loose_end` may be there or not. If death
+    comes before it shrinks, an absorbed UNBACKED run may lie below it: so whoever attaches sets it to `top_page`.
  5. Free pages are kept for use up to a slack (`IDLE_KEEP`, or 1/16 of the heap); what is above it goes back to the
-    system, longest runs first: marked UNBACKED in the transaction, punched after its commit. Death between leaves
-    pages that are there in a run marked as if they were not.
+    system in steps of `give_back`, longest runs first: marked UNBACKED in the transaction, punched after its commit.
+    Death between leaves pages that are there in a run marked as if they were not.
+ 6. Providing a page and giving it back cost the system about a microsecond each. So no step is longer than GROW_MAX or
+    GIVE_PAGES, unless a block is; and only the worker's own work gives pages back, never a command.
 """
 from libc.stdint cimport uint32_t, uint64_t
 from workers.memory.format cimport FREE, FREE_TAIL, PageInfo
@@ -24,10 +26,11 @@ from workers.memory.journal cimport Journal, Vector
 
 cdef enum:
     GROW_MIN = 64               # pages the heap grows by at least: 256 KiB, rising with its size
-    GROW_MAX = 1024             # to 4 MiB
+    GROW_MAX = 128              # to 512 KiB
     IDLE_KEEP = 1024            # pages
-    RELEASE_PAGES = 16          # shorter runs are not given back
-    RELEASE_RUNS = 64           # at most so many in one commit
+    GIVE_MIN = 16               # pages: shorter runs are not given back
+    GIVE_PAGES = 256            # given back in one step at most …
+    GIVE_RUNS = 16              # … of so many runs
     FIT_LOOKS = 16              # runs looked at in a list that holds shorter and longer ones
 
 cdef class PageHeap(Journal):
@@ -35,11 +38,12 @@ cdef class PageHeap(Journal):
     cdef Vector taken           # (page, pages) taken from UNBACKED runs in this transaction: a rollback punches them
     cdef Vector released        # (page, pages) made UNBACKED in this transaction: punched after its commit
     cdef uint64_t backed_below  # lowest UNBACKED page that `top_page` has sunk below in this transaction, else 2^64 - 1
+    cdef bint giving            # the slack was exceeded, and is not yet down to half
 
     cdef uint64_t take_run(self, uint64_t pages) except 0           # first page; not yet described; OutOfMemory
     cdef int release_run(self, uint64_t page, uint64_t pages) except -1
-    cdef int release_idle(self) except -1                           # only in commit
-    cdef void settle_pages(self, bint committed) noexcept           # after commit or rollback: gives back what is to go
+    cdef bint give_back(self) except -1                             # a step, in a transaction; 1 = more to do
+    cdef void settle_pages(self, bint committed) noexcept           # after commit or rollback
 
     cdef PageInfo *edit(self, uint64_t page) except NULL            # saved, to be changed
     cdef int link_run(self, uint64_t page, uint64_t pages, int backing) except -1
@@ -49,6 +53,9 @@ cdef class PageHeap(Journal):
     cdef uint64_t grow_step(self) noexcept
     cdef int back_to(self, uint64_t page) except -1
     cdef int merge(self, uint64_t *page, uint64_t *pages, int backing) except -1
+    cdef bint punch_loose(self) noexcept
+    cdef bint release_idle(self) except -1
+    cdef int release_tail(self, uint64_t page, uint64_t pages) except -1
     cdef int sink_top(self, uint64_t page) except -1
     cdef void lower_backed(self, uint64_t page) noexcept
 

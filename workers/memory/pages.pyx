@@ -1,5 +1,6 @@
 """Runs of pages: see pages.pxd."""
 from libc.stdlib cimport free as free_memory
+from shardkv.atomic cimport compiler_barrier
 from workers.memory.format cimport (
     BACKED,
     BIN_WORDS,
@@ -129,27 +130,52 @@ cdef class PageHeap(Journal):
             return self.sink_top(page)
         return self.link_run(page, pages, BACKED)
 
-    cdef int release_idle(self) except -1:
-        """Marks free runs UNBACKED, longest first, until half the slack is left."""
+    cdef bint give_back(self) except -1:
+        """Gives a bounded number of pages back that nothing needs; those of free runs are gone after the commit."""
+        return self.punch_loose() or self.release_idle()
+
+    cdef bint punch_loose(self) noexcept:
+        """Gives back pages above backed_pages, the last first; answers whether there were any."""
+        cdef uint64_t end = self.header.loose_end
+        cdef uint64_t page = self.header.backed_pages
+        if end <= page:
+            return False
+        if end > page + GIVE_PAGES:
+            page = end - GIVE_PAGES
+        self.punch(self.header.heap_start + (page << PAGE_SHIFT), (end - page) << PAGE_SHIFT)
+        self.header.loose_end = <uint32_t>page
+        return True
+
+    cdef bint release_idle(self) except -1:
+        """Marks free runs UNBACKED, longest first, until half the slack is left; answers whether there are more."""
         cdef uint64_t slack = max(<uint64_t>IDLE_KEEP, self.header.top_page >> 4)
+        cdef uint64_t room = GIVE_PAGES
         cdef uint64_t page, pages
         cdef int bin
-        if self.header.idle_pages <= slack:
-            return 0
-        while self.header.idle_pages > slack >> 1 and self.released.size < 2 * RELEASE_RUNS:
+        self.giving = self.header.idle_pages > (slack >> 1 if self.giving else slack)
+        while self.giving and room and self.released.size < 2 * GIVE_RUNS:
             bin = last_bin(self.header.bin_map[BACKED])
-            if bin < 0:
+            page = self.header.bins[BACKED][bin] if bin >= 0 else 0
+            if page == 0 or self.infos[page].pages < GIVE_MIN:
+                self.giving = False
                 break
-            page = self.header.bins[BACKED][bin]
-            pages = self.infos[page].pages
-            if pages < RELEASE_PAGES:
-                break
-            vector_push(&self.released, page)
-            vector_push(&self.released, pages)
-            self.unlink_run(page)
-            self.merge(&page, &pages, UNBACKED)
-            self.link_run(page, pages, UNBACKED)
-        return 0
+            pages = min(room, <uint64_t>self.infos[page].pages)
+            room -= pages
+            self.release_tail(page, pages)
+            self.giving = self.header.idle_pages > slack >> 1
+        return self.giving
+
+    cdef int release_tail(self, uint64_t page, uint64_t pages) except -1:
+        """Marks the last pages of the free run at `page` UNBACKED."""
+        cdef uint64_t kept = self.infos[page].pages - pages
+        self.unlink_run(page)
+        if kept:
+            self.link_run(page, kept, BACKED)
+        page += kept
+        vector_push(&self.released, page)
+        vector_push(&self.released, pages)
+        self.merge(&page, &pages, UNBACKED)
+        return self.link_run(page, pages, UNBACKED)
 
     cdef int merge(self, uint64_t *page, uint64_t *pages, int backing) except -1:
         """Joins a run that is in no list with its free neighbours of the same set."""
@@ -183,7 +209,7 @@ cdef class PageHeap(Journal):
         cdef size_t i
         if committed and self.backed_below < self.header.backed_pages:
             self.lower_backed(self.backed_below)
-        if self.header.backed_pages > top + 2 * GROW_MAX:
+        if self.header.backed_pages > top + IDLE_KEEP:
             self.lower_backed(top + self.grow_step())
         for i in range(0, spans.size, 2):
             self.punch(heap + (spans.items[i] << PAGE_SHIFT), spans.items[i + 1] << PAGE_SHIFT)
@@ -192,10 +218,11 @@ cdef class PageHeap(Journal):
         self.backed_below = <uint64_t>-1
 
     cdef void lower_backed(self, uint64_t page) noexcept:
-        cdef uint64_t backed = self.header.backed_pages
+        """Leaves what is backed from `page` on to `give_back`."""
+        self.header.loose_end = max(self.header.loose_end, <uint32_t>self.header.backed_pages)
+        compiler_barrier()
         self.header.backed_pages = page
         crash_point()
-        self.punch(self.header.heap_start + (page << PAGE_SHIFT), (backed - page) << PAGE_SHIFT)
 
     # -- the lists
 

@@ -273,7 +273,6 @@ cdef class Slabs(PageHeap):
         if changed:
             if self.used_delta:
                 self.set_word(&self.header.used_bytes, self.header.used_bytes + self.used_delta)
-            self.release_idle()
         crash_point()
         atomic_store_release(&self.header.commit[self.slot], self.position)
         crash_point()
