@@ -2,6 +2,9 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
+from array import array
+from collections.abc import Callable
+
 from shardkv.commands.keys import find_keys
 from shardkv.commands.table import by_name, command_id
 from shardkv.errors import CommandError
@@ -31,12 +34,14 @@ cdef class Executor:
     cdef Call call
     cdef uint64_t position
     cdef bytes arguments        # what the call's argv points into
+    cdef readonly uint64_t journal_bytes    # that the last command had written before its commit
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
         self.keyspace = Keyspace(arena)
         self.handlers = load(MODULES)
         self.call = Call(Shard(0, arena, self.keyspace), self)
+        self.position = max(arena.header.commit[0], arena.header.commit[<int>COMMIT_INTERNAL])
 
     def run(self, name: str, *words: bytes, database: int = 0, now_ms: int = 1000, keep: bool = True) -> bytes:
         """Executes the command `name` (`container|sub`, then `words` begin with the key); answers its RESP2 reply.
@@ -51,8 +56,9 @@ cdef class Executor:
         return self.call._reply.getvalue()
 
     def time_each(self, name: str, words: Callable[[int], tuple[bytes, ...]], count: int, ns: array) -> None:
-        """Executes `name` with words(0), words(1), … and notes in ns[i] the nanoseconds of CPU that call i took, if they
-        are fewer than what is there: what disturbs a call now is not there another time. Raises on an error reply."""
+        """Executes `name` with words(0), words(1) … and notes in ns[i] the nanoseconds of CPU that call i took, if that
+        is fewer than what is there: what disturbs a call now is not there another time. Raises on an error.
+        """
         cdef uint32_t[::1] least = ns
         cdef uint32_t spent
         cdef int64_t index
@@ -101,7 +107,9 @@ cdef class Executor:
         self.call._reply.clear()
         self.position += 1
         self.arena.begin(0, self.position)
-        if self._execute(handler) and keep:
+        done = self._execute(handler)
+        self.journal_bytes = self.arena.header.journal_used
+        if done and keep:
             self.arena.commit()
         else:
             self.arena.rollback()

@@ -77,7 +77,7 @@ cdef enum:
     REPLY_ROOM = 16384        # bytes: below this a ring's requests wait for its acceptor
     ATTEMPTS_MAX = 3
     TICK_MS = 100
-    EXPIRE_SLICES = 8         # of a tick when nothing is due …
+    EXPIRE_SLICES = 16        # of a tick when nothing is due …
     EXPIRE_TICK_US = 25_000   # … and the time that slices which delete may take in a tick
     DATABASES_COUNTED = 16
 

@@ -11,8 +11,8 @@ from workers.memory.entry cimport (
 )
 from workers.memory.keyspace cimport DeadBlock, Found, Keyspace, KeyspaceRoot
 from workers.memory.segments cimport (
-    SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, home_of, segment_at, segment_slots,
-    slot_entry, slot_expiring, slot_tag, tag_of, word_segment, word_slots,
+    SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, grave_index, grave_slot, home_of,
+    segment_at, segment_slots, slot_entry, slot_expiring, slot_tag, tag_of, word_segment, word_slots,
 )
 from workers.memory.table cimport (
     Place, table_find, table_insert, table_moved, table_random, table_remove,
@@ -213,11 +213,11 @@ cdef int own_entry(Arena arena, uint64_t entry, list blocks) except -1:
     return 0
 
 
-cdef int own_segment(Arena arena, uint64_t segment, list blocks) except -1:
+cdef int own_segment(Arena arena, uint64_t segment, uint64_t first, list blocks) except -1:
     cdef SegmentHeader *header = segment_at(arena, segment)
     cdef uint64_t at
     blocks.append(segment)
-    for at in range(<uint64_t>header.slots + header.spill):
+    for at in range(first, <uint64_t>header.slots + header.spill):
         if segment_slots(header)[at]:
             own_entry(arena, slot_entry(segment_slots(header)[at]), blocks)
     return 0
@@ -228,7 +228,7 @@ cdef int own_table(Arena arena, TableRoot *table, uint64_t begun, list blocks) e
     if table.directory:
         blocks.append(table.directory)
         for segment in distinct(arena, table, begun):
-            own_segment(arena, segment, blocks)
+            own_segment(arena, segment, 0, blocks)
     return 0
 
 
@@ -254,7 +254,7 @@ def owned(Keyspace keyspace) -> list[int]:
     """Offsets of every block that the keyspace reaches, the graveyard's too; each once if all is well."""
     cdef Arena arena = keyspace.arena
     cdef KeyspaceRoot *root = <KeyspaceRoot *>arena.at(keyspace.root)
-    cdef uint64_t dead, index
+    cdef uint64_t dead, index, first
     cdef TableRoot *table
     cdef int db
     blocks = [keyspace.root]
@@ -274,8 +274,10 @@ def owned(Keyspace keyspace) -> list[int]:
     while dead:
         table = &(<TableGrave *>arena.at(dead)).root
         blocks.append(dead)
-        for index in distinct(arena, table, table.expiring):
-            own_segment(arena, index, blocks)
+        first = grave_slot(<TableGrave *>arena.at(dead))
+        for index in distinct(arena, table, grave_index(<TableGrave *>arena.at(dead))):
+            own_segment(arena, index, first, blocks)
+            first = 0
         dead = (<TableGrave *>arena.at(dead)).next
     return blocks
 

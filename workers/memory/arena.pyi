@@ -1,6 +1,8 @@
+from collections.abc import Callable
+
 class ArenaError(Exception): ...
 
-def crash_after(count: int) -> None: ...
+def crash_after(count: int, witness: Callable[[], int] | None = None) -> None: ...
 
 class Arena:
     path: str

@@ -7,6 +7,7 @@ from posix.unistd cimport close, getpid
 from shardkv.atomic cimport compiler_barrier
 
 import os
+from collections.abc import Callable
 
 from shardkv.errors import OutOfMemory
 
@@ -20,16 +21,28 @@ cdef extern from "<signal.h>" nogil:
     int SIGKILL
 
 
-def crash_after(count: int) -> None:
-    """Kills this process at its `count`-th crash point from now; 0 disarms. For tests."""
-    global crash_countdown
+cdef object crash_witness = None
+
+
+def crash_after(count: int, witness: Callable[[], int] | None = None) -> None:
+    """Kills this process at its `count`-th crash point from now; 0 disarms. For tests.
+
+    With a `witness` nobody dies: it is called there, may look at what a death would leave, and answers after how many
+    more points it is to be called again (0: never).
+    """
+    global crash_countdown, crash_witness
     crash_countdown = count
+    crash_witness = witness
 
 
 cdef void count_down() noexcept nogil:
     global crash_countdown
     crash_countdown -= 1
     if crash_countdown == 0:
+        with gil:
+            if crash_witness is not None:
+                crash_countdown = crash_witness()
+                return
         kill(getpid(), SIGKILL)
 
 

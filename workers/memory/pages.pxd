@@ -29,8 +29,8 @@ cdef enum:
     GROW_MAX = 128              # to 512 KiB
     IDLE_KEEP = 1024            # pages
     GIVE_MIN = 16               # pages: shorter runs are not given back
-    GIVE_PAGES = 256            # given back in one step at most …
-    GIVE_RUNS = 16              # … of so many runs
+    GIVE_PAGES = 128            # given back in one step at most …
+    GIVE_RUNS = 8               # … of so many runs
     FIT_LOOKS = 16              # runs looked at in a list that holds shorter and longer ones
 
 cdef class PageHeap(Journal):

@@ -26,7 +26,7 @@ cdef struct TableRoot:
 cdef struct TableGrave:
     # The head of a directory: room for a dead table's root, so that unlinking a table needs no memory.
     uint64_t next           # of the user's list of dead tables
-    TableRoot root
+    TableRoot root          # `expiring` has another meaning here: slot << 32 | directory word to go on freeing from
 
 cdef struct SegmentHeader:
     uint32_t used
@@ -35,6 +35,12 @@ cdef struct SegmentHeader:
     uint16_t depth          # its own: it fills 2^(root.depth - depth) words of the directory
     uint16_t spill
     int64_t earliest        # lower bound of its entries' expiry, unix ms; meaningless when expiring == 0
+
+cdef inline uint64_t grave_index(TableGrave *grave) noexcept nogil:
+    return grave.root.expiring & <uint64_t>0xFFFFFFFF
+
+cdef inline uint64_t grave_slot(TableGrave *grave) noexcept nogil:
+    return grave.root.expiring >> 32
 
 cdef inline uint64_t slot_word(uint64_t tag, bint expiring, uint64_t entry) noexcept nogil:
     return tag << 38 | <uint64_t>expiring << 37 | entry >> 3

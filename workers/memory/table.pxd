@@ -76,8 +76,8 @@ cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_
 # Makes the table at `root` empty at once; answers its directory's block, whose TableGrave keeps what table_dismantle
 # needs, or 0 if it had no memory.
 cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFFF
-# Frees an unlinked table step by step, entries through visit, about `budget` of them (in whole segments, at least
-# one); answers 1 when all is gone.
+# Frees an unlinked table step by step, `budget` entries at a time (at least 1), through visit; answers 1 when all is
+# gone.
 cdef int table_dismantle(Arena arena, uint64_t directory, int budget, visit_entry visit, void *context) except -1
 # Entries moved by growth and shrinking in this process.
 cdef uint64_t table_moved() noexcept

@@ -6,9 +6,9 @@ from shardkv.atomic cimport prefetch
 from shardkv.hashing cimport hash_key
 from workers.memory.entry cimport EntryView, entry_expiry, entry_has_key, entry_view
 from workers.memory.segments cimport (
-    DEPTH_MAX, TAG_BITS, SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, home_of, segment_at,
-    segment_slots, segments_make_room, segments_moved, segments_start, segments_tidy, slot_entry, slot_expiring,
-    slot_tag, slot_word, tag_of, word_segment, word_slots,
+    DEPTH_MAX, TAG_BITS, SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, grave_index,
+    grave_slot, home_of, segment_at, segment_slots, segments_make_room, segments_moved, segments_start, segments_tidy,
+    slot_entry, slot_expiring, slot_tag, slot_word, tag_of, word_segment, word_slots,
 )
 
 cdef enum:
@@ -336,7 +336,7 @@ cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFF
     arena.save(root, sizeof(TableRoot))
     grave = <TableGrave *>arena.at(directory)
     grave.root = (<TableRoot *>arena.at(root))[0]
-    grave.root.expiring = 0             # from now on: directory words already dealt with
+    grave.root.expiring = 0             # from now on: how far it has been freed
     memset(arena.at(root), 0, sizeof(TableRoot))
     return directory
 
@@ -344,21 +344,28 @@ cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFF
 cdef int table_dismantle(Arena arena, uint64_t directory, int budget, visit_entry visit, void *context) except -1:
     cdef TableGrave *grave = <TableGrave *>arena.at(directory)
     cdef SegmentHeader *header
-    cdef uint64_t segment, at, index = grave.root.expiring, freed = 0
+    cdef uint64_t index = grave_index(grave), at = grave_slot(grave), freed = 0, segment, size
+    cdef uint64_t *slots
     while index >> grave.root.depth == 0:
-        if budget <= 0:
-            arena.save(arena.offset_of(&grave.root.count), 16)
-            grave.root.count -= freed
-            grave.root.expiring = index
-            return 0
         segment = word_segment(directory_words(arena, &grave.root)[index])
         header = segment_at(arena, segment)
-        for at in range(header.slots + header.spill):
-            if segment_slots(header)[at] != 0:
-                visit(context, slot_entry(segment_slots(header)[at]))
+        slots = segment_slots(header)
+        size = header.slots + header.spill
+        while at < size and budget > 0:
+            if at + AHEAD < size and slots[at + AHEAD] != 0:
+                prefetch(arena.at(slot_entry(slots[at + AHEAD])))
+            if slots[at] != 0:
+                visit(context, slot_entry(slots[at]))
+                freed += 1
+                budget -= 1
+            at += 1
+        if at < size:
+            arena.save(arena.offset_of(&grave.root.count), 16)
+            grave.root.count -= freed
+            grave.root.expiring = at << 32 | index
+            return 0
         arena.free(segment)
-        freed += header.used
-        budget -= header.used + 1
+        at = 0
         index += <uint64_t>1 << (grave.root.depth - header.depth)
     arena.free(directory)
     return 1

@@ -1,0 +1,227 @@
+"""Every command of every type dies at its stores: its shard is then as it was before, or as it is after the command.
+
+What a death leaves is what lies in the arena's file at that instant. So the command is run once, the file is copied at
+each crash point, and every copy is opened as the next worker would. Real deaths of real processes are in test_arena.py,
+test_keyspace.py, test_collections.py and tests/workers/test_loop.py.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from shardkv.commands.table import by_name
+from tests.workers.commands.arguments import Words, call_of
+from tests.workers.commands.test_rollback import DATA_COMMANDS, HANDLED, MIB, NOW, VALUES_OF
+from workers._testing_commands import Executor
+from workers.memory import _testing as a
+from workers.memory import _testing_keyspace as k
+from workers.memory.arena import Arena, crash_after
+
+T = TypeVar("T")
+FIRST, LAST = 40, 4  # crash points of a call that are all tried; those between further and further apart
+DRAWN = 30  # calls of a command, of which one is taken that succeeds and stores most
+NEVER = 1 << 40
+# One element after the other, for collections to fill up to where the next one changes their encoding.
+SINGLE: dict[str, tuple[str, bytes]] = {
+    "list": ("rpush", b"%070d"),
+    "set": ("sadd", b"%d"),
+    "hash": ("hset", b"%d v"),
+    "sorted-set": ("zadd", b"%d m%d"),
+    "geo": ("geoadd", b"13.5 38 m%d"),
+}
+# Calls that take out or store many elements, which hardly any drawn one does.
+LARGER: dict[str, list[bytes]] = {
+    "georadius": [b"a", b"13.5", b"38", b"4000", b"km", b"STORE", b"b"],
+    "geosearchstore": [b"b", b"a", b"FROMLONLAT", b"13.5", b"38", b"BYRADIUS", b"4000", b"km"],
+    "hexpire": [b"a", b"100", b"FIELDS", b"2", b"a", b"1"],
+    "hpexpire": [b"a", b"100", b"FIELDS", b"2", b"a", b"1"],
+    "lpop": [b"a", b"400"],
+    "lrem": [b"a", b"0", b"7"],
+    "ltrim": [b"a", b"1", b"-2"],
+    "rpop": [b"a", b"400"],
+    "spop": [b"a", b"500"],
+    "zpopmin": [b"a", b"290"],
+    "zremrangebylex": [b"a", b"-", b"+"],
+    "zremrangebyrank": [b"a", b"1", b"-2"],
+    "zremrangebyscore": [b"a", b"(1", b"+inf"],
+}
+
+
+def drawn(strategy: st.SearchStrategy[T], count: int) -> list[T]:
+    """Examples, the same each time."""
+    found: list[T] = []
+
+    @settings(max_examples=count, derandomize=True, database=None, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))
+    @given(strategy)
+    def collect(example: T) -> None:
+        found.append(example)
+
+    collect()
+    return found
+
+
+def chosen(points: int) -> list[int]:
+    """Numbers of crash points to try, out of so many."""
+    taken, point = set(range(1, min(points, FIRST) + 1)), FIRST
+    while point < points:
+        taken.add(point)
+        point += 1 + point // 2
+    return sorted(taken | set(range(max(1, points - LAST), points + 1)))
+
+
+def copy(source: str, target: str) -> None:
+    """A file with its holes."""
+    out = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    file = os.open(source, os.O_RDONLY)
+    try:
+        size = os.fstat(file).st_size
+        os.ftruncate(out, size)
+        at = 0
+        while at < size:
+            try:
+                begin = os.lseek(file, at, os.SEEK_DATA)
+            except OSError:
+                break
+            at = os.lseek(file, begin, os.SEEK_HOLE)
+            os.pwrite(out, os.pread(file, at - begin, begin), begin)
+    finally:
+        os.close(out)
+        os.close(file)
+
+
+class Shard:
+    """An arena, and what deaths would leave of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.left = str(folder / "arena-0"), str(folder / "left")
+        self.arena = Arena.open(self.path, 0, 1, capacity=16 * MIB)
+        self.executor = Executor(self.arena)
+
+    def run(self, call: Words, keep: bool = True) -> bytes:
+        """Executes a call some time after the keys were made."""
+        return self.executor.run(call[0], *call[1], now_ms=NOW + 100, keep=keep)
+
+    def stores(self, call: Words) -> int:
+        """Crash points that a call passes when it is rolled back; -1 if it fails."""
+        crash_after(NEVER)
+        reply = self.run(call, keep=False)
+        passed = NEVER - a.crash_points_left()
+        crash_after(0)
+        return -1 if reply.startswith(b"-") else passed
+
+    def points(self, call: Words) -> int:
+        """Crash points that a call passes up to the end of its commit."""
+        copy(self.path, self.left)
+        arena = Arena.open(self.left, 0, 1)
+        executor = Executor(arena)
+        crash_after(NEVER)
+        executor.run(call[0], *call[1], now_ms=NOW + 100)
+        passed = NEVER - a.crash_points_left()
+        crash_after(0)
+        arena.close()
+        return passed
+
+    def deaths(self, call: Words) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Executes a call; numbers of crash points, and what the next worker would find."""
+        found: list[tuple[int, dict[str, Any] | AssertionError]] = []
+        points = chosen(self.points(call))
+
+        def witness() -> int:
+            point = points[len(found)]
+            copy(self.path, self.left)
+            try:
+                found.append((point, recovered(self.left)))
+            except AssertionError as error:
+                found.append((point, error))
+            return points[len(found)] - point if len(found) < len(points) else 0
+
+        crash_after(points[0], witness)
+        self.run(call)
+        crash_after(0)
+        assert len(found) == len(points)
+        for number, state in found:
+            assert isinstance(state, dict), f"crash point {number}: {state}"
+            yield number, state
+
+    def close(self) -> None:
+        self.arena.close()
+
+
+def recovered(path: str) -> dict[str, Any]:
+    """All that is reachable in an arena that someone died on, after a check of everything."""
+    arena = Arena.open(path, 0, 1)
+    try:
+        arena.check()
+        state = arena.fingerprint()
+        assert sorted(k.owned(Executor(arena).keyspace)) == [offset for offset, _ in arena.allocated()]
+        return state
+    finally:
+        arena.close()
+
+
+def fill(shard: Executor, group: str, size: str) -> None:
+    """Keys of a type and of a size, and strings."""
+    shard.run("mset", b"a", b"1", b"b", b"x" * 300, b"c", b"z" * 40_000)
+    shard.run("set", b"k" * 1500, b"short", b"PXAT", b"9999999", now_ms=NOW)
+    shard.run("set", b"", b"gone", b"PXAT", b"5000001", now_ms=NOW)
+    for key in (b"a", b"b"):
+        if size == "full":
+            shard.run("del", key)
+            fill_up(shard, key, *SINGLE[group])
+        elif VALUES_OF.get(group, ("", []))[0] in HANDLED:
+            setter, values = VALUES_OF[group]
+            shard.run("del", key)
+            shard.run(setter, key, *values[size == "large"])
+
+
+def fill_up(shard: Executor, key: bytes, setter: str, pattern: bytes) -> None:
+    """Adds elements for as long as the collection stays packed."""
+    number, encoding = 0, b""
+    while True:
+        words = pattern.replace(b"%d", b"%d" % number).replace(b"%070d", b"%070d" % number).split()
+        shard.run(setter, key, *words)
+        after = shard.run("object|encoding", key)
+        if encoding not in (b"", after):
+            break
+        encoding, number = after, number + 1
+    kept = number
+    shard.run("del", key)
+    for number in range(kept):
+        words = pattern.replace(b"%d", b"%d" % number).replace(b"%070d", b"%070d" % number).split()
+        shard.run(setter, key, *words)
+    assert shard.run("object|encoding", key) == encoding
+
+
+def sizes(name: str) -> list[str]:
+    """The sizes of collections that a command is tried on."""
+    found = by_name[name]
+    if "write" not in found.flags:
+        return ["small"]
+    return ["small", "large"] + ["full"] * (found.group in SINGLE)
+
+
+@pytest.mark.parametrize("name", DATA_COMMANDS)
+def test_dies_at_any_store(tmp_path: Path, name: str) -> None:
+    calls = [*drawn(call_of(name), DRAWN), *((name, words) for words in [LARGER.get(name)] if words)]
+    for size in sizes(name):
+        folder = tmp_path / size
+        folder.mkdir()
+        shard = Shard(folder)
+        try:
+            fill(shard.executor, by_name[name].group, size)
+            before = shard.arena.fingerprint()
+            call = max(calls, key=shard.stores)
+            found = list(shard.deaths(call))
+            after = shard.arena.fingerprint()
+            for number, state in found:
+                assert state in (before, after), (call, number)
+            assert found[-1][1] == after
+        finally:
+            shard.close()
