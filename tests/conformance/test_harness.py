@@ -80,9 +80,9 @@ def test_update_adds_and_takes_out_of_the_rest(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(run, "HERE", tmp_path)
     monkeypatch.setattr(run, "BEYOND", tmp_path / "beyond.tsv")
     run.BEYOND.write_text("# unit, needs, name\nunit/quit\tlists\tlater\nunit/quit\tsets\tmuch later\n")
-    run.update(1, "unit/quit", Counter(["later"]))
+    run.update(run.Job("unit/quit", 1), Counter(["later"]))
     assert run.read_beyond() == {("unit/quit", "later"): "lists", ("unit/quit", "much later"): "sets"}
-    run.update(3, "unit/quit", Counter(["later", "later"]))
+    run.update(run.Job("unit/quit", 3), Counter(["later", "later"]))
     assert run.read_beyond() == {("unit/quit", "much later"): "sets"}
     assert run.read_expected(3, "unit/quit") == {"later": 2}
 
