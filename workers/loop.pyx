@@ -43,6 +43,8 @@ from shardkv.stats cimport (
     KEYS,
     KEYSPACE_HITS,
     KEYSPACE_MISSES,
+    LAZYFREED_OBJECTS,
+    LAZYFREE_PENDING,
     PEAK_MEMORY,
     RECOVERED_REPLIES,
     ROLLBACKS,
@@ -432,6 +434,7 @@ cdef class Worker:
         if self.now_ms >= self.next_tick:
             self.next_tick = self.now_ms + TICK_MS
             self.expire_slices, self.expire_us = EXPIRE_SLICES, EXPIRE_TICK_US
+            self._tell_counters()
             self._tell_cpu()
         if self.expire_slices > 0 and self.active_expire:
             more |= self._expire()
@@ -458,12 +461,12 @@ cdef class Worker:
         self.block.counters[<int>ACTIVE_EXPIRE_US] += spent
         if deleted:
             self.expire_us -= <int64_t>spent
-            self._tell_counters()
         else:
             self.expire_slices -= 1
-        if self.expire_us <= 0:
-            self.expire_slices = 0
-        return self.expire_slices > 0
+        if self.expire_slices > 0 and self.expire_us > 0:
+            return 1
+        self.expire_slices = 0
+        return self._tell_counters()
 
     cdef uint64_t _us_since(self, uint64_t started) noexcept:
         return (ticks() - started) * 1000 // self.page.header.ticks_per_ms
@@ -478,6 +481,9 @@ cdef class Worker:
             block.counters[<int>PEAK_MEMORY] = used
         block.counters[<int>EXPIRED_KEYS] += self.keyspace.expired
         self.keyspace.expired = 0
+        block.counters[<int>LAZYFREE_PENDING] = self.keyspace.to_reap()
+        block.counters[<int>LAZYFREED_OBJECTS] += self.keyspace.reaped
+        self.keyspace.reaped = 0
         block.counters[<int>KEYSPACE_HITS] += self.call.hits
         block.counters[<int>KEYSPACE_MISSES] += self.call.misses
         self.call.hits = self.call.misses = 0

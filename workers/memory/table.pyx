@@ -336,7 +336,8 @@ cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFF
     arena.save(root, sizeof(TableRoot))
     grave = <TableGrave *>arena.at(directory)
     grave.root = (<TableRoot *>arena.at(root))[0]
-    grave.root.expiring = 0             # from now on: how far it has been freed
+    grave.root.expiring = 0             # from now on: how far it has been freed, slot << 32 | directory word
+    grave.root.deepest = 0              # from now on: values of keys that count as freed with it
     memset(arena.at(root), 0, sizeof(TableRoot))
     return directory
 
