@@ -1,6 +1,8 @@
 """Arguments for any command of the table, as it describes them: mostly sensible, now and then nonsense."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hypothesis import strategies as st
 
 from shardkv.commands.spec import Arg
@@ -12,21 +14,25 @@ KEYS = st.sampled_from([b"a", b"a", b"a", b"a", b"b", b"b", b"c", b"", b"k" * 15
 VALUES = st.sampled_from(
     [b"", b"1", b"-7", b"3.5", b"short", b"x" * 45, b"x" * 300, b"y" * 2040, b"y" * 2100, b"z" * 40_000, b"9" * 18]
 )
-INTEGERS = st.sampled_from([b"0", b"1", b"2", b"7", b"-1", b"40", b"3000", b"9223372036854775807", b"nonsense"])
+INTEGERS = st.sampled_from(
+    [b"0", b"1", b"2", b"2", b"7", b"7", b"-1", b"40", b"40", b"3000", b"9223372036854775807", b"nonsense"]
+)
 OF_TYPE: dict[str, st.SearchStrategy[bytes]] = {
     "key": KEYS,
     "string": VALUES,
     "integer": INTEGERS,
-    "double": st.sampled_from([b"1.5", b"-3e2", b"x"]),
-    "unix-time": st.sampled_from([b"1", b"4999", b"5001", b"5000001", b"9999999", b"99999999999"]),
+    "double": st.sampled_from([b"1.5", b"-3e2", b"0", b"2", b"0.25", b"-1", b"x"]),
+    "unix-time": st.sampled_from([b"1", b"4999", b"5001", b"5000001", b"9999999", *[b"99999999999"] * 5]),
     "pattern": st.sampled_from([b"*", b"a*", b"[ab]"]),
 }
 ITEMS = st.sampled_from([b"a", b"b", b"c", b"d", b"1", b"2", b"-3", b"70000", b"1.5", b"", b"x" * 70])
-ENDS = st.sampled_from(
-    [b"0", b"1", b"(1", b"2.5", b"-inf", b"+inf", b"-1", b"[a", b"(c", b"-", b"+", b"1-1", b"nonsense"]
-)
+RANKS = st.sampled_from([b"0", b"0", b"1", b"2", b"-1", b"-1", b"-2", b"-100", b"500", b"nonsense"])
+SCORES = st.sampled_from([b"0", b"1", b"(1", b"2.5", b"-inf", b"-inf", b"+inf", b"+inf", b"-1", b"3", b"nonsense"])
+LEX = st.sampled_from([b"[a", b"(c", b"-", b"-", b"+", b"+", b"[b", b"(", b"nonsense"])
+ENDS = st.one_of(RANKS, SCORES, LEX, st.sampled_from([b"1-1", b"nonsense"]))
 IDS = st.sampled_from([b"0", b"1-1", b"2", b"2-1", b"5-0", b"7-1", b"0-0", b"nonsense"])
-SMALL = st.sampled_from([b"0", b"1", b"1", b"2", b"3", b"-1", b"-2", b"nonsense"])
+SMALL = st.sampled_from([b"0", b"1", b"1", b"1", b"2", b"2", b"3", b"3", b"-1", b"-2", b"nonsense"])
+COUNTS = st.sampled_from([b"1", b"1", b"2", b"2", b"3", b"10", b"500", b"-2", b"0"])
 # What DUMP answers for a value of each type: short ones, and ones that are too long to be packed.
 DUMPS = st.sampled_from([
     bytes.fromhex(dump) for dump in (
@@ -40,37 +46,46 @@ DUMPS = st.sampled_from([
         "0501c30540640061e05a00000000000000f03f0a00a51c38a052f368fb",
     )
 ])
-OF_NAME = {
+OF_NAME: dict[str, st.SearchStrategy[bytes]] = {
     "serialized-value": DUMPS,
     "encoding": st.sampled_from([b"u8", b"i16", b"u63", b"i65"]),
     "bit": st.sampled_from([b"0", b"1"]),
     **dict.fromkeys(("member", "member1", "member2", "field", "element", "pivot"), ITEMS),
     **dict.fromkeys(("min", "max"), ENDS),
     **dict.fromkeys(("ID", "id", "last-id", "lastid", "max-deleted-id", "threshold"), IDS),
-    **dict.fromkeys(("index", "rank", "count", "limit"), SMALL),
-    "start": ENDS,
-    "stop": ENDS,
+    **dict.fromkeys(("index", "rank"), SMALL),
+    **dict.fromkeys(("count", "limit"), COUNTS),
+    **dict.fromkeys(("start", "stop"), RANKS),
+    **dict.fromkeys(("seconds", "milliseconds"), st.sampled_from([b"0", b"-1", b"3000", *[b"100000"] * 6, b"x"])),
     "score": st.sampled_from([b"0", b"1", b"1", b"2", b"3", b"-1.5", b"7", b"inf", b"-inf", b"3e10", b"0.25", b"nan"]),
     "group": st.sampled_from([b"g", b"h"]),
     "consumer": st.sampled_from([b"v", b"w"]),
-    "longitude": st.sampled_from([b"13.361389", b"15.087269", b"13.5", b"14", b"-180", b"181"]),
-    "latitude": st.sampled_from([b"38.115556", b"37.502669", b"38", b"37.9", b"-85", b"86"]),
-    **dict.fromkeys(("radius", "width", "height"), st.sampled_from([b"0", b"10", b"200", b"4e4", b"-1"])),
+    "longitude": st.sampled_from(
+        [b"13.361389", b"13.361389", b"15.087269", b"15.087269", b"13.5", b"14", b"14.2", b"-179", b"180", b"181"]
+    ),
+    "latitude": st.sampled_from(
+        [b"38.115556", b"38.115556", b"37.502669", b"37.502669", b"38", b"37.9", b"38.3", b"-85", b"0", b"86"]
+    ),
+    **dict.fromkeys(
+        ("radius", "width", "height"), st.sampled_from([b"0", b"10", b"100", b"200", b"200", b"4e4", b"4e4", b"-1"])
+    ),
     "subcommand": st.sampled_from([b"GETREG", b"DECODE", b"ENCODING", b"TODENSE", b"nonsense"]),
     "cursor": st.sampled_from([b"0", b"0", b"5", b"nonsense"]),
     **dict.fromkeys(("entries-read", "entriesread", "entries-added", "ttl", "min-idle-time"), SMALL),
 }
 
+Strategies = Mapping[str, st.SearchStrategy[bytes]]
 
-def _one_time(arg: Arg) -> st.SearchStrategy[list[bytes]]:
+
+def _one_time(arg: Arg, of_name: Strategies) -> st.SearchStrategy[list[bytes]]:
     if arg.type == "pure-token":
         return st.just([arg.token.encode()])
     if arg.type == "oneof":
-        words = st.one_of([one(option) for option in arg.args])
+        words = st.one_of([one(option, of_name) for option in arg.args])
     elif arg.type == "block":
-        words = several(arg.args)
+        words = several(arg.args, of_name)
     else:
-        words = OF_NAME.get(arg.name, OF_TYPE[arg.type]).map(lambda word: [word])
+        words = of_name.get(arg.name, OF_TYPE[arg.type]).map(lambda word: [word])
     return words
 
 
@@ -78,25 +93,30 @@ def _behind(token: str, words: st.SearchStrategy[list[bytes]]) -> st.SearchStrat
     return words.map(lambda found: [token.encode(), *found])
 
 
-def one(arg: Arg) -> st.SearchStrategy[list[bytes]]:
-    """What may stand for one argument, as the command table describes it."""
-    words = _one_time(arg)
+def one(arg: Arg, of_name: Strategies = OF_NAME, number: int = 0) -> st.SearchStrategy[list[bytes]]:
+    """What may stand for one argument, as the command table describes it; `number` times, if that is given."""
+    words = _one_time(arg, of_name)
     tokened = bool(arg.token) and arg.type != "pure-token"
     if tokened and arg.multiple_token:
         words = _behind(arg.token, words)
     if arg.multiple:
-        words = st.lists(words, min_size=1, max_size=3).map(lambda found: sum(found, []))
+        times = st.lists(words, min_size=number or 1, max_size=number or 3)
+        words = times.map(lambda found: sum(found, []))
     if tokened and not arg.multiple_token:
         words = _behind(arg.token, words)
-    return st.one_of(st.just([]), words) if arg.optional else words
+    return st.one_of(st.just([]), st.just([]), words) if arg.optional else words
 
 
-def _numbered(arg: Arg) -> st.SearchStrategy[list[bytes]]:
-    # As many as the number before them says, most of the time.
-    lists = st.lists(_one_time(arg), min_size=1, max_size=3)
-    return st.tuples(lists, st.sampled_from([0, 0, 0, 0, 0, 1, -1])).map(
-        lambda drawn: [b"%d" % (len(drawn[0]) + drawn[1]), *sum(drawn[0], [])]
-    )
+def _numbered(args: tuple[Arg, ...], of_name: Strategies) -> st.SearchStrategy[list[bytes]]:
+    # As many as the first says, most of the time; and as many weights.
+    def counted(drawn: tuple[int, int]) -> st.SearchStrategy[list[bytes]]:
+        number, off = drawn
+        first = args[1]
+        listed = one(first, of_name, number) if first.multiple else one(first, of_name)
+        rest = [one(arg, of_name, number if arg.name == "weight" else 0) for arg in args[2:]]
+        return st.tuples(st.just([b"%d" % (number + off)]), listed, *rest).map(lambda found: sum(found, []))
+
+    return st.tuples(st.integers(1, 3), st.sampled_from([0] * 9 + [1, -1])).flatmap(counted)
 
 
 def _of_streams() -> st.SearchStrategy[list[bytes]]:
@@ -107,19 +127,44 @@ def _of_streams() -> st.SearchStrategy[list[bytes]]:
     )
 
 
-def several(args: tuple[Arg, ...]) -> st.SearchStrategy[list[bytes]]:
+def several(args: tuple[Arg, ...], of_name: Strategies = OF_NAME) -> st.SearchStrategy[list[bytes]]:
     """What may stand for arguments in a row."""
     if [arg.name for arg in args] == ["key", "ID"]:
         return _of_streams()
     parts: list[st.SearchStrategy[list[bytes]]] = []
     for place, arg in enumerate(args):
-        if place and args[place - 1].name in ("numkeys", "numfields"):
-            parts[-1] = _numbered(arg)
-        else:
-            parts.append(one(arg))
+        if arg.name in ("numkeys", "numfields"):
+            parts.append(_numbered(args[place:], of_name))
+            break
+        parts.append(one(arg, of_name))
     return st.tuples(*parts).map(lambda found: sum(found, []))
+
+
+def _zrange(name: str) -> st.SearchStrategy[list[bytes]]:
+    # By rank, score or name: what the ends mean, and which options there may be, depends on it.
+    keys = st.lists(KEYS, min_size=2, max_size=2) if name == "zrangestore" else KEYS.map(lambda key: [key])
+    limit = st.one_of(st.just([]), st.tuples(SMALL, COUNTS).map(lambda pair: [b"LIMIT", *pair]))
+    reverse = st.sampled_from([[], [], [b"REV"]])
+    scores = st.sampled_from([[], [b"WITHSCORES"]]) if name == "zrange" else st.just([])
+    forms = [
+        st.tuples(keys, RANKS, RANKS, reverse, scores),
+        st.tuples(keys, SCORES, SCORES, st.just([b"BYSCORE"]), reverse, limit, scores),
+        st.tuples(keys, LEX, LEX, st.just([b"BYLEX"]), reverse, limit),
+    ]
+    return st.one_of(forms).map(
+        lambda parts: sum(([part] if isinstance(part, bytes) else part for part in parts), [])
+    )
+
+
+def words_of(name: str) -> st.SearchStrategy[list[bytes]]:
+    """Arguments of one command, which mostly make sense."""
+    if name in ("zrange", "zrangestore"):
+        return st.one_of(_zrange(name), _zrange(name), _zrange(name), several(by_name[name].args))
+    ends = LEX if "lex" in name else SCORES
+    values = {"value": OF_NAME["bit"]} if name == "setbit" else {}
+    return several(by_name[name].args, {**OF_NAME, "min": ends, "max": ends, **values})
 
 
 def call_of(name: str) -> st.SearchStrategy[Words]:
     """A call of one command with arguments that mostly make sense."""
-    return several(by_name[name].args).map(lambda words: (name, words))
+    return words_of(name).map(lambda words: (name, words))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shardkv.commands.spec import Route
 from shardkv.commands.table import COMMANDS, by_name
-from tests.workers.commands.arguments import Words, call_of, several
+from tests.workers.commands.arguments import Words, call_of, words_of
 from workers._testing_commands import Executor
 from workers.commands import MODULES
 from workers.memory.arena import Arena
@@ -74,7 +74,7 @@ def test_any_command_rolls_back(steps: list[tuple[Words, int, int]], last: Words
 @pytest.mark.parametrize("name", DATA_COMMANDS)
 def test_each_command_rolls_back(name: str) -> None:
     @settings(max_examples=6)
-    @given(words=several(by_name[name].args))
+    @given(words=words_of(name))
     def rolls_back(words: list[bytes]) -> None:
         shard.run("flushall")
         shard.run("mset", b"a", b"1", b"b", b"x" * 300, b"c", b"z" * 40_000)
