@@ -17,7 +17,7 @@ from tests.workers.commands.arguments import Words, call_of
 from workers.commands import MODULES
 from workers.registry import load
 
-FAMILIES = ("list", "set", "hash", "sorted-set", "hyperloglog", "geo")
+FAMILIES = ("list", "set", "hash", "sorted-set", "stream", "hyperloglog", "geo")
 HANDLED = load(MODULES)
 # What works on keys of any type, and what makes strings where other types are expected.
 COMMON = ("del", "rename", "copy", "exists", "type", "set", "sort", "expireat")
@@ -26,25 +26,30 @@ MAKING = {
     "set": ("sadd",),
     "hash": ("hset",),
     "sorted-set": ("zadd",),
+    "stream": ("xadd", "xgroup|create"),
     "hyperloglog": ("pfadd",),
     "geo": ("geoadd",),
 }
 LATER = ("7.4.0", "8.0.0")  # a redis-server of today may not know these
 # Random or dependent on the clock, or told differently by redis-server 7.0 and 7.2; they have tests of their own.
-UNSTEADY = {"pfdebug", "pfselftest"}
+UNSTEADY = {"xinfo|stream", "xinfo|consumers", "xclaim", "xautoclaim", "pfdebug", "pfselftest"}
 UNORDERED = {"sort", "sort_ro", "georadius", "georadius_ro", "georadiusbymember", "georadiusbymember_ro", "geosearch"}
-# ANY takes what comes first; a pattern without `*` does not sort; 7.0 has no WITHSCORE; what
+# `*` as an ID is the clock; ANY takes what comes first; a pattern without `*` does not sort; 7.0 has no WITHSCORE; what
 # expires soon may do so between two questions.
 UNSTEADY_WORDS = {b"ANY", b"[ab]", b"WITHSCORE", b"EX", b"PX", b"BLOCK"}
 
 
 def _comparable(command: Command) -> bool:
-    steady = "nondeterministic_output" not in command.tips
+    steady = "nondeterministic_output" not in command.tips or command.name in ("xadd", "xtrim", "xpending")
     return command.name in HANDLED and command.since not in LATER and command.name not in UNSTEADY and steady
 
 
 def _steady(call: Words) -> bool:
     name, words = call
+    if name == "xadd" and b"*" in words:
+        return False
+    if name == "xpending" and len(words) > 2:
+        return False  # tells how long entries were idle
     if name.startswith("z") and b"9223372036854775807" in words:
         return False  # 7.0 prints large scores with an exponent
     return not UNSTEADY_WORDS & set(words)

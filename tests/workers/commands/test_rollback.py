@@ -26,7 +26,8 @@ NOW = 5_000_000
 ANY_CALL = st.sampled_from(DATA_COMMANDS).flatmap(call_of)
 # What leaves something behind comes often.
 SETTERS = [
-    "set", "mset", "append", "setrange", "setbit", "pexpireat", "rpush", "sadd", "hset", "zadd", "pfadd", "geoadd",
+    "set", "mset", "append", "setrange", "setbit", "pexpireat", "rpush", "sadd", "hset", "zadd", "xadd", "pfadd",
+    "geoadd",
 ]
 SETTING = st.sampled_from([name for name in SETTERS if name in HANDLED]).flatmap(call_of)
 # One key of each type, small and large, for commands of that type to work on.
@@ -36,6 +37,7 @@ VALUES_OF: dict[str, tuple[str, list[list[bytes]]]] = {
     "set": ("sadd", [SMALL, LARGE]),
     "hash": ("hset", [SMALL, LARGE]),
     "sorted-set": ("zadd", [[b"1", b"a", b"2", b"b"], LARGE]),
+    "stream": ("xadd", [[b"1-1", b"a", b"b"], [b"2-1", *LARGE]]),
     "hyperloglog": ("pfadd", [SMALL, LARGE]),
     "geo": ("geoadd", [[b"13.361389", b"38.115556", b"a"], [b"15.087269", b"37.502669", b"b"]]),
 }
