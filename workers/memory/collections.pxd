@@ -66,6 +66,7 @@ cdef struct ConsumerRoot:
     TreeHead head           # plain; those of the group's items that are this consumer's, by id; OWNS_NOTHING
     int64_t seen_ms
     int64_t active_ms       # -1 = never
+    uint64_t entry          # that has its name
 
 cdef struct Pending:
     StreamId id
