@@ -83,6 +83,8 @@ cdef int collections_reap(Arena arena, KeyspaceRoot *root, int budget) except -1
 # Puts a table that was unlinked on the graveyard: its directory's block.
 cdef int bury_table(Arena arena, KeyspaceRoot *root, uint64_t directory) except -1
 cdef int bury_block(Arena arena, KeyspaceRoot *root, uint64_t block) except -1
+# … and a tree nothing uses any more: the block that begins with its TreeHead.
+cdef int bury_tree(Arena arena, KeyspaceRoot *root, uint64_t block) except -1
 # Makes the same collection in the target; fills `box`.
 cdef int collection_copy(Arena source, Arena target, EntryView *entry, Box *box) except -1
 # Bytes that the collection has taken from the allocator. With samples > 0, those of so many items stand for all.

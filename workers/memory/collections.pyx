@@ -103,8 +103,7 @@ cdef int collection_free(Arena arena, KeyspaceRoot *root, EntryView *entry, bint
     head = <TreeHead *>arena.at(box.block)
     if not lazily and head.tree.items <= SMALL_ITEMS and reap_tree(arena, root, box.block, WHOLE):
         return arena.free(box.block)
-    arena.put64(box.block, root.dead_trees)         # TreeHead.next
-    return arena.set_word(&root.dead_trees, box.block)
+    return bury_tree(arena, root, box.block)
 
 
 cdef int release_block(Arena arena, KeyspaceRoot *root, uint64_t block, bint lazily) except -1:
@@ -129,6 +128,11 @@ cdef int bury_block(Arena arena, KeyspaceRoot *root, uint64_t block) except -1:
 cdef int bury_table(Arena arena, KeyspaceRoot *root, uint64_t directory) except -1:
     arena.put64(directory, root.dead_tables)        # TableGrave.next
     return arena.set_word(&root.dead_tables, directory)
+
+
+cdef int bury_tree(Arena arena, KeyspaceRoot *root, uint64_t block) except -1:
+    arena.put64(block, root.dead_trees)             # TreeHead.next
+    return arena.set_word(&root.dead_trees, block)
 
 
 cdef int reap_table(Arena arena, KeyspaceRoot *root, uint64_t directory, int budget) except -1:
@@ -167,8 +171,7 @@ cdef int collections_reap(Arena arena, KeyspaceRoot *root, int budget) except -1
         items = (<TreeHead *>arena.at(dead)).tree.items
         arena.set_word(&root.dead_trees, (<TreeHead *>arena.at(dead)).next)
         if not reap_tree(arena, root, dead, budget):
-            arena.put64(dead, root.dead_trees)
-            arena.set_word(&root.dead_trees, dead)
+            bury_tree(arena, root, dead)
             return 1
         arena.free(dead)
         budget -= 1 + <int>items
