@@ -1,11 +1,30 @@
-"""What the commands on streams share: ids as arguments, entries as replies."""
-from libc.stdint cimport uint64_t
+"""What the commands on streams share: ids as arguments, what to read, entries as replies."""
+from libc.stdint cimport int64_t, uint64_t
 from shardkv.resp cimport Reply
 from workers.call cimport Call
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport StreamId
 from workers.types.stream cimport StreamCursor
 
+cdef struct Reading:
+    # What the options of XREAD and XREADGROUP say.
+    int64_t count               # entries of each stream, 0 = all
+    int group                   # index of its name, and the consumer's behind it; 0 = none
+    bint noack
+    int first                   # index of the first key
+    int keys                    # how many; as many ids follow
+
+# Raises CommandError.
+cdef int take_reading(Call call, bint grouped, Reading *out) except -1
+
+cdef inline StreamId an_id(uint64_t ms, uint64_t seq) noexcept:
+    cdef StreamId id
+    id.ms, id.seq = ms, seq
+    return id
+
+cdef bint parse_id(const char *text, uint64_t length, uint64_t seq, StreamId *id) noexcept
+# The next id; after the last of all it is 0-0.
+cdef StreamId id_after(StreamId id) noexcept
 # Argument `index` as an id; without a sequence number, it has `seq`. `-` and `+` are none. Raises CommandError.
 cdef StreamId strict_id(Call call, int index, uint64_t seq) except *
 # An end of a range: `-`, `+`, `(` before an id that is left out. Raises CommandError.

@@ -30,7 +30,7 @@ LIMIT_EXACT = "ERR syntax error, LIMIT cannot be used without the special ~ opti
 NO_STRATEGY = "ERR syntax error, XTRIM must be called with a trimming strategy"
 EXHAUSTED = "ERR The stream has exhausted the last possible ID, unable to add more items"
 NOT_BEHIND = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
-UNBALANCED = "ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified."
+UNBALANCED = "ERR Unbalanced '{}' list of streams: for each stream key an ID or '{}' must be specified."
 ONLY_XREADGROUP = "ERR The {} option is only supported by XREADGROUP. You called XREAD instead."
 ONLY_GROUPS = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
 BELOW_ENTRIES = "ERR The ID specified in XSETID is smaller than the target stream top item"
@@ -59,12 +59,6 @@ cdef struct Addition:
 
 
 # -- ids
-
-cdef inline StreamId an_id(uint64_t ms, uint64_t seq) noexcept:
-    cdef StreamId id
-    id.ms, id.seq = ms, seq
-    return id
-
 
 cdef bint parse_part(const char *text, uint64_t length, uint64_t *value) noexcept:
     """Reads decimal digits that make a number below 2^64."""
@@ -98,7 +92,6 @@ cdef StreamId strict_id(Call call, int index, uint64_t seq) except *:
 
 
 cdef StreamId id_after(StreamId id) noexcept:
-    """The next id; after the last of all it is 0-0."""
     return an_id(id.ms + (id.seq == UINT64_MAX), id.seq + 1)
 
 
@@ -427,45 +420,68 @@ cdef int xrevrange_command(Call call) except -1:
     return range_of(call, True)
 
 
-cdef int take_read_options(Call call, int64_t *count) except -1:
-    """The options of XREAD; answers where the keys begin."""
-    cdef int index = 1
+cdef int take_timeout(Call call, int index) except -1:
     cdef int64_t timeout
-    while index + 1 < call.argc:
-        if call.is_option(index, b"streams"):
-            if (call.argc - index) % 2 == 0:
-                raise CommandError(UNBALANCED)
-            return index + 1
-        if call.is_option(index, b"count"):
-            count[0] = max(call.integer(index + 1), 0)
-        elif call.is_option(index, b"block"):
-            if not parse_int64(call.argv[index + 1].bytes, call.argv[index + 1].length, &timeout):
-                raise CommandError("ERR timeout is not an integer or out of range")
-            if timeout < 0:
-                raise CommandError("ERR timeout is negative")
-        elif call.is_option(index, b"group") and index + 2 < call.argc:
-            raise CommandError(ONLY_XREADGROUP.format("GROUP"))
+    if not parse_int64(call.argv[index].bytes, call.argv[index].length, &timeout):
+        raise CommandError("ERR timeout is not an integer or out of range")
+    if timeout < 0:
+        raise CommandError("ERR timeout is negative")
+    return 0
+
+
+cdef int take_reading(Call call, bint grouped, Reading *out) except -1:
+    cdef int index = 1, more
+    out.count = out.group = 0
+    out.noack = False
+    while index < call.argc:
+        more = call.argc - index - 1
+        if more and call.is_option(index, b"streams"):
+            return take_keys(call, grouped, index + 1, out)
+        if more and call.is_option(index, b"count"):
+            out.count = max(call.integer(index + 1), 0)
+            index += 2
+        elif more and call.is_option(index, b"block"):
+            take_timeout(call, index + 1)
+            index += 2
+        elif more > 1 and call.is_option(index, b"group"):
+            if not grouped:
+                raise CommandError(ONLY_XREADGROUP.format("GROUP"))
+            out.group = index + 1
+            index += 3
         elif call.is_option(index, b"noack"):
-            raise CommandError(ONLY_XREADGROUP.format("NOACK"))
+            if not grouped:
+                raise CommandError(ONLY_XREADGROUP.format("NOACK"))
+            out.noack = True
+            index += 1
         else:
-            raise CommandError(SYNTAX)
-        index += 2
+            break
     raise CommandError(SYNTAX)
 
 
-cdef uint64_t stream_behind(Call call, int number, int keys, int first, StreamId *start) except? 0:
+cdef int take_keys(Call call, bint grouped, int first, Reading *out) except -1:
+    if (call.argc - first) % 2:
+        raise CommandError(UNBALANCED.format(*("xreadgroup", ">") if grouped else ("xread", "$")))
+    if grouped and out.group == 0:
+        raise CommandError("ERR Missing GROUP option for XREADGROUP")
+    out.first = first
+    out.keys = (call.argc - first) // 2
+    return 0
+
+
+cdef uint64_t stream_behind(Call call, int number, Reading *reading, StreamId *start) except? 0:
     """The stream of a key if it has entries behind the id given for it, else 0; and the first id wanted."""
-    cdef Argument *id = &call.argv[first + keys + number]
+    cdef int key = reading.first + number
+    cdef Argument *id = &call.argv[key + reading.keys]
     cdef Arena arena = call.shard_of_key(number).arena
     cdef Found found
     cdef uint64_t root
-    call.find(first + number, number, &found)
+    call.find(key, number, &found)
     root = stream_open(call.shard_of_key(number).keyspace, &found)
     if id.length == 1 and id.bytes[0] == c'$':
         return 0
     if id.length == 1 and id.bytes[0] == c'>':
         raise CommandError(ONLY_GROUPS)
-    start[0] = strict_id(call, first + keys + number, 0)
+    start[0] = strict_id(call, key + reading.keys, 0)
     if root == 0 or compare_ids(stream_at(arena, root).last, start[0]) <= 0:
         return 0
     start[0] = id_after(start[0])
@@ -473,15 +489,15 @@ cdef uint64_t stream_behind(Call call, int number, int keys, int first, StreamId
 
 
 cdef int xread_command(Call call) except -1:
-    cdef int64_t count = 0
-    cdef int first = take_read_options(call, &count)
-    cdef int number, keys = (call.argc - first) // 2
+    cdef Reading reading
+    cdef int number
     cdef StreamId start, end = an_id(UINT64_MAX, UINT64_MAX)
     cdef StreamCursor cursor
     cdef uint64_t root
     cdef list ready = []
-    for number in range(keys):
-        root = stream_behind(call, number, keys, first, &start)
+    take_reading(call, False, &reading)
+    for number in range(reading.keys):
+        root = stream_behind(call, number, &reading, &start)
         if root and stream_seek(call.shard_of_key(number).arena, root, start, &cursor):
             ready.append((number, root, start.ms, start.seq))
     if not ready:
@@ -493,10 +509,10 @@ cdef int xread_command(Call call) except -1:
     for number, root, ms, seq in ready:
         if call._reply.resp == 2:
             call._reply.header(c'*', 2)
-        call._reply.bulk(call.argv[first + number].bytes, call.argv[first + number].length)
+        call._reply.bulk(call.argv[reading.first + number].bytes, call.argv[reading.first + number].length)
         reply_range(
             call._reply, call.shard_of_key(number).arena, root, an_id(ms, seq), end,
-            <uint64_t>count if count else UINT64_MAX, False,
+            <uint64_t>reading.count if reading.count else UINT64_MAX, False,
         )
     return 0
 
