@@ -11,8 +11,9 @@ from workers.memory.collections cimport StreamId, StreamRoot
 from workers.memory.keyspace cimport Found, Keyspace
 from workers.registry cimport native
 from workers.types.stream cimport (
-    StreamCursor, compare_ids, node_entries, node_last, stream_append, stream_at, stream_make, stream_next, stream_open,
-    stream_prev, stream_remove, stream_remove_node, stream_seek, stream_seek_back, stream_set_id, stream_string,
+    StreamCursor, an_id, compare_ids, node_head, node_last, stream_append, stream_at, stream_first, stream_last,
+    stream_make, stream_next, stream_open, stream_prev, stream_remove, stream_remove_before, stream_remove_node,
+    stream_seek, stream_seek_back, stream_set_id, stream_string,
 )
 
 cdef enum TrimBy:
@@ -112,9 +113,28 @@ cdef StreamId range_end(Call call, int index, bint is_start) except *:
     return id_after(id) if is_start else an_id(id.ms - (id.seq == 0), id.seq - 1)
 
 
+cdef inline int print_number(uint64_t value, char *out) noexcept:
+    """Answers the length, at most 20."""
+    cdef char digits[20]
+    cdef int length = 0, index
+    while True:
+        digits[length] = <char>(c'0' + value % 10)
+        length += 1
+        value //= 10
+        if value == 0:
+            break
+    for index in range(length):
+        out[index] = digits[length - 1 - index]
+    return length
+
+
 cdef int reply_id(Reply reply, StreamId id) except -1:
-    cdef bytes text = b"%d-%d" % (id.ms, id.seq)
-    return reply.bulk(text, len(text))
+    cdef char text[41]
+    cdef int length = print_number(id.ms, text)
+    text[length] = c'-'
+    length += 1
+    length += print_number(id.seq, text + length)
+    return reply.bulk(text, length)
 
 
 cdef int reply_entry(Reply reply, Arena arena, StreamCursor *cursor) except -1:
@@ -176,10 +196,12 @@ cdef int take_trim(Call call, int index, Trim *trim) except -1:
     return used
 
 
-cdef int settle_limit(Call call, Trim *trim) except -1:
+cdef int settle_limit(Call call, bint adding, Trim *trim) except -1:
     cdef int64_t entries = call.limits.stream_node_max_entries
-    if trim.limited and trim.by == TRIM_NOTHING:
+    if trim.limit and trim.by == TRIM_NOTHING:
         raise CommandError(LIMIT_ALONE)
+    if not adding and trim.by == TRIM_NOTHING:
+        raise CommandError(NO_STRATEGY)
     if trim.limited and not trim.roughly:
         raise CommandError(LIMIT_EXACT)
     if trim.roughly and not trim.limited:
@@ -214,7 +236,7 @@ cdef int take_options(Call call, bint adding, Addition *out) except -1:
         else:
             raise CommandError(SYNTAX)
     out.index = index
-    return settle_limit(call, trim)
+    return settle_limit(call, adding, trim)
 
 
 cdef int take_id(Call call, int index, Addition *out) except -1:
@@ -231,34 +253,44 @@ cdef int take_id(Call call, int index, Addition *out) except -1:
 
 cdef inline bint node_goes(Arena arena, StreamRoot *stream, StreamCursor *cursor, Trim *trim) noexcept:
     if trim.by == TRIM_LENGTH:
-        return stream.length - node_entries(arena, cursor) >= <uint64_t>trim.length
+        return stream.length - node_head(arena, cursor).entries >= <uint64_t>trim.length
     return compare_ids(node_last(arena, cursor), trim.id) < 0
 
 
-cdef inline bint entry_goes(StreamRoot *stream, StreamCursor *cursor, Trim *trim) noexcept:
-    if trim.by == TRIM_LENGTH:
-        return stream.length > <uint64_t>trim.length
-    return compare_ids(cursor.id, trim.id) < 0
-
-
-cdef int64_t trim_stream(Arena arena, uint64_t root, Trim *trim) except -1:
-    """Removes the oldest entries; answers how many."""
+cdef int64_t trim_nodes(Arena arena, uint64_t root, Trim *trim) except -1:
+    """Removes the oldest nodes; answers how many entries those were."""
     cdef StreamCursor cursor
     cdef int64_t entries, removed = 0
-    if trim.by == TRIM_NOTHING or trim.by == TRIM_LENGTH and stream_at(arena, root).length <= <uint64_t>trim.length:
-        return 0
-    while stream_seek(arena, root, an_id(0, 0), &cursor):
-        entries = <int64_t>node_entries(arena, &cursor)
+    while stream_first(arena, root, &cursor):
+        entries = node_head(arena, &cursor).entries
         if trim.limit and removed + entries > trim.limit or not node_goes(arena, stream_at(arena, root), &cursor, trim):
             break
         stream_remove_node(arena, root, &cursor)
         removed += entries
-    if trim.roughly:
-        return removed
-    while stream_seek(arena, root, an_id(0, 0), &cursor) and entry_goes(stream_at(arena, root), &cursor, trim):
-        stream_remove(arena, root, &cursor)
-        removed += 1
     return removed
+
+
+cdef int64_t trim_entries(Arena arena, uint64_t root, Trim *trim) except -1:
+    """Removes the oldest entries of the first node, which will keep some."""
+    cdef StreamCursor cursor
+    cdef int64_t removed = 0, most = <int64_t>stream_at(arena, root).length - trim.length
+    if not stream_first(arena, root, &cursor):
+        return 0
+    while removed < most if trim.by == TRIM_LENGTH else compare_ids(cursor.id, trim.id) < 0:
+        removed += 1
+        stream_next(arena, &cursor)
+    if removed:
+        stream_remove_before(arena, root, &cursor, <uint64_t>removed)
+    return removed
+
+
+cdef int64_t trim_stream(Arena arena, uint64_t root, Trim *trim) except -1:
+    """Answers how many entries were removed."""
+    cdef int64_t removed
+    if trim.by == TRIM_NOTHING or trim.by == TRIM_LENGTH and stream_at(arena, root).length <= <uint64_t>trim.length:
+        return 0
+    removed = trim_nodes(arena, root, trim)
+    return removed if trim.roughly else removed + trim_entries(arena, root, trim)
 
 
 # -- adding and removing
@@ -318,8 +350,6 @@ cdef int xtrim_command(Call call) except -1:
     cdef Found found
     cdef uint64_t root
     take_options(call, False, &options)
-    if options.trim.by == TRIM_NOTHING:
-        raise CommandError(NO_STRATEGY)
     root = open_to_change(call, &found)
     return call._reply.integer(trim_stream(call.shard_of_key(0).arena, root, &options.trim) if root else 0)
 
@@ -332,9 +362,11 @@ cdef int xdel_command(Call call) except -1:
     cdef uint64_t root = open_to_change(call, &found)
     cdef int64_t removed = 0
     cdef int index
+    if root == 0:
+        return call._reply.integer(0)
     for index in range(2, call.argc):
         id = strict_id(call, index, 0)
-        if root and stream_seek(arena, root, id, &cursor) and compare_ids(cursor.id, id) == 0:
+        if stream_seek(arena, root, id, &cursor) and compare_ids(cursor.id, id) == 0:
             stream_remove(arena, root, &cursor)
             removed += 1
             if compare_ids(id, stream_at(arena, root).max_deleted) > 0:
@@ -368,7 +400,7 @@ cdef int xsetid_command(Call call) except -1:
     stream = stream_at(arena, root)
     if compare_ids(last, stream.max_deleted) < 0:
         raise CommandError(BELOW_DELETED)
-    if stream_seek_back(arena, root, an_id(UINT64_MAX, UINT64_MAX), &cursor):
+    if stream_last(arena, root, &cursor):
         if compare_ids(last, cursor.id) < 0:
             raise CommandError(BELOW_ENTRIES)
         if 0 <= added < <int64_t>stream.length:

@@ -49,11 +49,11 @@ cdef struct StreamId:
     uint64_t seq
 
 cdef struct StreamRoot:
-    TreeHead head           # items are blocks, each a run of the stream's entries without pointers; OWNS_BLOCKS
+    TreeHead head           # plain; items are blocks, each a run of the stream's entries without pointers; OWNS_BLOCKS
     uint64_t length         # entries
-    StreamId last
+    uint64_t entries_added  # ever
+    StreamId last           # these three change together
     StreamId max_deleted
-    uint64_t entries_added
     TableRoot groups        # entries of STREAM_GROUP
 
 cdef struct GroupRoot:
