@@ -16,6 +16,7 @@ MODULES: tuple[str, ...] = (
     "workers.commands.lists",
     "workers.commands.sets",
     "workers.commands.sort",
+    "workers.commands.stream_info",
     "workers.commands.streams",
     "workers.commands.strings",
     "workers.commands.zset_ranges",
