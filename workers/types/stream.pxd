@@ -86,6 +86,8 @@ cdef NodeHead *node_head(Arena arena, StreamCursor *cursor) noexcept
 cdef StreamId node_last(Arena arena, StreamCursor *cursor) noexcept
 # The cursor's entry's next string, a name or the value that follows it.
 cdef const char *stream_string(Arena arena, StreamCursor *cursor, uint64_t *length) noexcept
+# Makes a cursor tell the names that its node has, each once, instead of its entry's strings.
+cdef void stream_names(Arena arena, StreamCursor *cursor) noexcept
 # How many nodes there are.
 cdef uint64_t stream_nodes(Arena arena, uint64_t root) noexcept
 

@@ -254,6 +254,14 @@ cdef const char *stream_string(Arena arena, StreamCursor *cursor, uint64_t *leng
     return at
 
 
+cdef void stream_names(Arena arena, StreamCursor *cursor) noexcept:
+    cdef const char *base = arena.at(cursor.block)
+    cdef const char *at = base + sizeof(NodeHead)
+    cursor.strings = take(&at)
+    cursor.told = cursor.names = 0
+    cursor.at = <uint64_t>(at - base)
+
+
 # -- writing entries
 
 cdef bint has_names(NodeHead *head, Argument *strings, uint64_t count) noexcept:
