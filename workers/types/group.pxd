@@ -24,6 +24,9 @@ from workers.memory.collections cimport ConsumerRoot, GroupRoot, Pending, Stream
 from workers.memory.keyspace cimport Keyspace
 from workers.memory.tree cimport TreeCursor
 
+cdef enum:
+    NOT_KNOWN = -1              # GroupRoot.entries_read
+
 cdef inline GroupRoot *group_at(Arena arena, uint64_t group) noexcept:
     return <GroupRoot *>arena.at(group)
 
@@ -43,6 +46,11 @@ cdef uint64_t group_find(Arena arena, uint64_t stream, const char *name, uint64_
 cdef uint64_t group_make(
     Arena arena, uint64_t stream, const char *name, uint64_t length, StreamId last, int64_t entries_read
 ) except 0
+cdef int group_set(Arena arena, uint64_t group, StreamId last, int64_t entries_read) except -1
+# An entry is delivered: goes on to it, unless the group has been there, and counts it as far as that can be told.
+cdef int group_advance(Arena arena, uint64_t stream, uint64_t group, StreamId id) except -1
+# How many entries the group has yet to read; answers whether that can be told.
+cdef bint group_lag(Arena arena, uint64_t stream, uint64_t group, int64_t *lag) noexcept
 # Answers whether there was one.
 cdef bint group_destroy(Keyspace keyspace, uint64_t stream, const char *name, uint64_t length) except -1
 # Pairs of name (bytes) and offset, by name; all consumers of a group likewise.

@@ -15,7 +15,7 @@ from workers.memory.tree cimport (
     TreeRoot, tree_build, tree_end, tree_first, tree_init, tree_insert, tree_item, tree_last, tree_next, tree_remove,
     tree_seek,
 )
-from workers.types.stream cimport compare_ids
+from workers.types.stream cimport StreamCursor, compare_ids, stream_at, stream_seek, stream_set_id
 
 cdef enum:
     PART = 8        # a consumer with less than one in so many of its group's pending entries has a small part of them
@@ -92,7 +92,7 @@ cdef bint remove_named(Keyspace keyspace, uint64_t table, const char *name, uint
     entry_view(arena.base, place.entry, &view)
     collection_free(arena, <KeyspaceRoot *>arena.at(keyspace.root), &view, False)
     table_remove(arena, table, &place, -1)
-    arena.free(place.entry)
+    arena.free(view.offset)
     return True
 
 
@@ -130,6 +130,74 @@ cdef uint64_t group_make(
     group.last, group.entries_read = last, entries_read
     add_named(arena, groups_of(stream), STREAM_GROUP, name, length, block)
     return block
+
+
+cdef int group_set(Arena arena, uint64_t group, StreamId last, int64_t entries_read) except -1:
+    cdef GroupRoot *root = group_at(arena, group)
+    stream_set_id(arena, &root.last, last)
+    return arena.set_word(<uint64_t *>&root.entries_read, <uint64_t>entries_read)
+
+
+cdef inline StreamId first_id(Arena arena, uint64_t stream) noexcept:
+    """Of a stream that has entries."""
+    cdef StreamCursor cursor
+    cdef StreamId lowest
+    lowest.ms = lowest.seq = 0
+    stream_seek(arena, stream, lowest, &cursor)
+    return cursor.id
+
+
+cdef inline bint nothing_deleted(StreamRoot *stream) noexcept:
+    return stream.max_deleted.ms == 0 and stream.max_deleted.seq == 0
+
+
+cdef bint gap_behind(Arena arena, uint64_t stream, StreamId id) noexcept:
+    """Whether an entry has been deleted at or behind this id, and not before all entries."""
+    cdef StreamRoot *root = stream_at(arena, stream)
+    if root.length == 0 or nothing_deleted(root) or compare_ids(id, root.max_deleted) > 0:
+        return False
+    return compare_ids(first_id(arena, stream), root.max_deleted) <= 0
+
+
+cdef int64_t entries_until(Arena arena, uint64_t stream, StreamId id) noexcept:
+    """How many entries there ever were up to an id, if that can be told."""
+    cdef StreamRoot *root = stream_at(arena, stream)
+    cdef int order = compare_ids(id, root.last)
+    cdef StreamId first
+    if root.entries_added == 0:
+        return 0
+    if order == 0 or order < 0 and root.length == 0:
+        return <int64_t>root.entries_added
+    if order > 0:
+        return NOT_KNOWN
+    first = first_id(arena, stream)
+    if not nothing_deleted(root) and compare_ids(root.max_deleted, first) >= 0 or compare_ids(id, first) > 0:
+        return NOT_KNOWN
+    return <int64_t>(root.entries_added - root.length) + (compare_ids(id, first) == 0)
+
+
+cdef int group_advance(Arena arena, uint64_t stream, uint64_t group, StreamId id) except -1:
+    cdef GroupRoot *root = group_at(arena, group)
+    cdef int64_t entries_read = root.entries_read
+    if compare_ids(id, root.last) <= 0:
+        return 0
+    if entries_read != NOT_KNOWN and not gap_behind(arena, stream, id):
+        entries_read += 1
+    elif stream_at(arena, stream).entries_added:
+        entries_read = entries_until(arena, stream, id)
+    return group_set(arena, group, id, entries_read)
+
+
+cdef bint group_lag(Arena arena, uint64_t stream, uint64_t group, int64_t *lag) noexcept:
+    cdef GroupRoot *root = group_at(arena, group)
+    cdef int64_t added = <int64_t>stream_at(arena, stream).entries_added, entries_read = root.entries_read
+    if added == 0:
+        lag[0] = 0
+        return True
+    if entries_read == NOT_KNOWN or gap_behind(arena, stream, root.last):
+        entries_read = entries_until(arena, stream, root.last)
+    lag[0] = added - entries_read
+    return entries_read != NOT_KNOWN
 
 
 cdef bint group_destroy(Keyspace keyspace, uint64_t stream, const char *name, uint64_t length) except -1:
