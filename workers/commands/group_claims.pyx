@@ -6,9 +6,9 @@ from shardkv.errors import SYNTAX, CommandError
 from shardkv.number cimport parse_int64
 from shardkv.resp cimport Reply
 from workers.call cimport Call
-from workers.commands.elements cimport integer_between
-from workers.commands.groups cimport bring_forward, insert_header, need_group, see_consumer, shown
-from workers.commands.streams cimport an_id, parse_id, range_end, reply_entry, reply_id, strict_id
+from workers.commands.elements cimport integer_between, shown
+from workers.commands.groups cimport bring_forward, insert_header, need_group, see_consumer
+from workers.commands.streams cimport parse_id, range_end, reply_entry, reply_id, strict_id
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport StreamId
 from workers.memory.tree cimport TreeCursor
@@ -17,7 +17,7 @@ from workers.types.group cimport (
     consumer_active, group_at, group_set, pending_at, pending_delivered, pending_find, pending_make, pending_move,
     pending_next, pending_remove, pending_seek,
 )
-from workers.types.stream cimport StreamCursor, compare_ids, stream_seek
+from workers.types.stream cimport StreamCursor, an_id, compare_ids, stream_seek
 
 cdef enum:
     AUTOCLAIM_COUNT = 100       # when COUNT is not given

@@ -2,8 +2,9 @@
 from shardkv.errors import NO_SUCH_KEY, CommandError
 
 from workers.call cimport Call
-from workers.commands.groups cimport find_group, insert_header, shown
-from workers.commands.streams cimport an_id, reply_id
+from workers.commands.elements cimport shown
+from workers.commands.groups cimport find_group, insert_header
+from workers.commands.streams cimport reply_id
 from workers.memory.collections cimport ConsumerRoot, GroupRoot, Pending
 from workers.memory.keyspace cimport Found
 from workers.memory.tree cimport TreeCursor
@@ -12,7 +13,7 @@ from workers.types.group cimport (
     NOT_KNOWN, consumer_at, consumer_name, group_at, group_lag, named_consumers, named_groups, pending_at,
     pending_count, pending_next, pending_seek,
 )
-from workers.types.stream cimport stream_open
+from workers.types.stream cimport an_id, stream_open
 
 NO_GROUP = "NOGROUP No such consumer group '{}' for key name '{}'"
 

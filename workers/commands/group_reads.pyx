@@ -5,9 +5,7 @@ from shardkv.errors import CommandError
 
 from workers.call cimport Argument, Call
 from workers.commands.groups cimport insert_header, need_group, see_consumer
-from workers.commands.streams cimport (
-    Reading, an_id, id_after, reply_entry, reply_id, strict_id, take_reading,
-)
+from workers.commands.streams cimport Reading, id_after, reply_entry, reply_id, strict_id, take_reading
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport Pending, StreamId
 from workers.memory.tree cimport TreeCursor
@@ -16,7 +14,7 @@ from workers.types.group cimport (
     consumer_active, group_advance, group_at, pending_at, pending_delivered, pending_find, pending_make, pending_move,
     pending_next, pending_seek,
 )
-from workers.types.stream cimport StreamCursor, compare_ids, stream_next, stream_seek
+from workers.types.stream cimport StreamCursor, an_id, compare_ids, stream_next, stream_seek
 
 IN_XREADGROUP = " in XREADGROUP with GROUP option"
 NO_NEWEST = (

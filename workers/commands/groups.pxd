@@ -10,8 +10,6 @@ cdef uint64_t find_group(Call call, int key, int number, int name, uint64_t *str
 cdef uint64_t need_group(Call call, int key, int number, int name, uint64_t *stream, str where) except 0
 # The consumer named by argument `name`, made if need be, that is seen now.
 cdef uint64_t see_consumer(Call call, uint64_t group, int number, int name) except 0
-# An argument as it may stand in an error text.
-cdef str shown(Call call, int index)
 # Writes a header before what has been written from byte `at` on.
 cdef int insert_header(Reply reply, size_t at, char kind, int64_t count) except -1
 # Moves what has been written from byte `end` on, a header or an id, before what has been written from `at` on.

@@ -5,7 +5,8 @@ from shardkv.errors import SYNTAX, CommandError
 
 from shardkv.number cimport print_int64
 from workers.call cimport Argument
-from workers.commands.streams cimport an_id, range_end, reply_id, strict_id
+from workers.commands.elements cimport shown, unknown_subcommand
+from workers.commands.streams cimport range_end, reply_id, strict_id
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport Pending, StreamId
 from workers.memory.keyspace cimport Found, Keyspace
@@ -16,7 +17,7 @@ from workers.types.group cimport (
     group_make, group_set, named_consumers, pending_at, pending_count, pending_find, pending_first, pending_last,
     pending_next, pending_remove, pending_seek,
 )
-from workers.types.stream cimport compare_ids, stream_at, stream_make, stream_open
+from workers.types.stream cimport an_id, compare_ids, stream_at, stream_make, stream_open
 
 cdef enum:
     INSERTED_MAX = 64           # bytes of a header or an id
@@ -27,15 +28,10 @@ NO_STREAM = (
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option "
     "to create an empty stream automatically."
 )
-UNKNOWN_SUBCOMMAND = "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP."
 BAD_ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1"
 
 
 # -- arguments and replies
-
-cdef str shown(Call call, int index):
-    return call.arg(index).decode("utf-8", "surrogateescape")
-
 
 cdef uint64_t find_group(Call call, int key, int number, int name, uint64_t *stream) except? 0:
     cdef Found found
@@ -102,10 +98,6 @@ cdef int take_starting(Call call, bint creating, Starting *out) except -1:
         else:
             raise unknown_subcommand(call)
     return 0
-
-
-cdef object unknown_subcommand(Call call):
-    return CommandError(UNKNOWN_SUBCOMMAND.format(shown(call, 1), shown(call, 0).upper()))
 
 
 cdef uint64_t stream_to_change(Call call, bint must_exist, Found *found) except? 0:

@@ -1,11 +1,13 @@
 """XINFO: what there is to tell of streams."""
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport UINT64_MAX, int64_t, uint64_t
 
 from shardkv.errors import NO_SUCH_KEY, CommandError
 
 from shardkv.resp cimport Reply
 from workers.call cimport Call
-from workers.commands.streams cimport reply_entry, reply_id
+from workers.commands.elements cimport unknown_subcommand
+from workers.commands.group_info cimport reply_groups_in_full
+from workers.commands.streams cimport reply_entry, reply_id, reply_range
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport StreamRoot
 from workers.memory.keyspace cimport Found
@@ -15,7 +17,7 @@ from workers.types.stream cimport (
 )
 
 cdef enum:
-    SHOWN_MAX = 128         # bytes of an argument, in an error
+    FULL_COUNT = 10         # entries, and pending entries of each group and consumer, when COUNT is not given
 
 
 cdef uint64_t open_known(Call call, int index) except 0:
@@ -29,9 +31,17 @@ cdef uint64_t open_known(Call call, int index) except 0:
     return root
 
 
-cdef str unknown_form(Call call):
-    cdef str given = call.arg(1)[:SHOWN_MAX].decode("utf-8", "surrogateescape")
-    return f"ERR unknown subcommand or wrong number of arguments for '{given}'. Try XINFO HELP."
+cdef int64_t take_full(Call call) except -1:
+    """The options behind the key: FULL, and perhaps COUNT; answers the count."""
+    cdef int64_t count
+    if call.argc not in (4, 6) or not call.is_option(3, b"full"):
+        raise unknown_subcommand(call)
+    if call.argc == 4:
+        return FULL_COUNT
+    if not call.is_option(4, b"count"):
+        raise unknown_subcommand(call)
+    count = call.integer(5)
+    return FULL_COUNT if count < 0 else count
 
 
 cdef int reply_count(Reply reply, str name, uint64_t count) except -1:
@@ -60,13 +70,24 @@ cdef int reply_edge(Reply reply, Arena arena, StreamCursor *cursor, bint exists)
     return reply_entry(reply, arena, cursor) if exists else reply.null()
 
 
+cdef int reply_in_full(Reply reply, Arena arena, uint64_t root, int64_t count) except -1:
+    reply.map(9)
+    reply_head(reply, arena, root)
+    reply.string("entries")
+    reply_range(
+        reply, arena, root, an_id(0, 0), an_id(UINT64_MAX, UINT64_MAX), <uint64_t>count if count else UINT64_MAX, False
+    )
+    reply.string("groups")
+    return reply_groups_in_full(reply, arena, root, count)
+
+
 cdef int xinfo_stream(Call call) except -1:
     cdef uint64_t root = open_known(call, 2)
     cdef Arena arena = call.shard_of_key(0).arena
     cdef Reply reply = call._reply
     cdef StreamCursor cursor
     if call.argc > 3:
-        raise CommandError(unknown_form(call))
+        return reply_in_full(reply, arena, root, take_full(call))
     reply.map(10)
     reply_head(reply, arena, root)
     reply_count(reply, "groups", stream_at(arena, root).groups.count)

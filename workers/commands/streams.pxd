@@ -17,11 +17,6 @@ cdef struct Reading:
 # Raises CommandError.
 cdef int take_reading(Call call, bint grouped, Reading *out) except -1
 
-cdef inline StreamId an_id(uint64_t ms, uint64_t seq) noexcept:
-    cdef StreamId id
-    id.ms, id.seq = ms, seq
-    return id
-
 cdef bint parse_id(const char *text, uint64_t length, uint64_t seq, StreamId *id) noexcept
 # The next id; after the last of all it is 0-0.
 cdef StreamId id_after(StreamId id) noexcept

@@ -15,7 +15,7 @@ from workers.memory.tree cimport (
     TreeRoot, tree_build, tree_end, tree_first, tree_init, tree_insert, tree_item, tree_last, tree_next, tree_remove,
     tree_seek,
 )
-from workers.types.stream cimport StreamCursor, compare_ids, stream_at, stream_seek, stream_set_id
+from workers.types.stream cimport StreamCursor, compare_ids, stream_at, stream_first, stream_set_id
 
 cdef enum:
     PART = 8        # a consumer with less than one in so many of its group's pending entries has a small part of them
@@ -141,9 +141,7 @@ cdef int group_set(Arena arena, uint64_t group, StreamId last, int64_t entries_r
 cdef inline StreamId first_id(Arena arena, uint64_t stream) noexcept:
     """Of a stream that has entries."""
     cdef StreamCursor cursor
-    cdef StreamId lowest
-    lowest.ms = lowest.seq = 0
-    stream_seek(arena, stream, lowest, &cursor)
+    stream_first(arena, stream, &cursor)
     return cursor.id
 
 
