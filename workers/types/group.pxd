@@ -51,6 +51,8 @@ cdef int group_set(Arena arena, uint64_t group, StreamId last, int64_t entries_r
 cdef int group_advance(Arena arena, uint64_t stream, uint64_t group, StreamId id) except -1
 # How many entries the group has yet to read; answers whether that can be told.
 cdef bint group_lag(Arena arena, uint64_t stream, uint64_t group, int64_t *lag) noexcept
+# How many entries there ever were up to an id, NOT_KNOWN if that cannot be told.
+cdef int64_t entries_until(Arena arena, uint64_t stream, StreamId id) noexcept
 # Answers whether there was one.
 cdef bint group_destroy(Keyspace keyspace, uint64_t stream, const char *name, uint64_t length) except -1
 # Pairs of name (bytes) and offset, by name; all consumers of a group likewise.

@@ -158,7 +158,6 @@ cdef bint gap_behind(Arena arena, uint64_t stream, StreamId id) noexcept:
 
 
 cdef int64_t entries_until(Arena arena, uint64_t stream, StreamId id) noexcept:
-    """How many entries there ever were up to an id, if that can be told."""
     cdef StreamRoot *root = stream_at(arena, stream)
     cdef int order = compare_ids(id, root.last)
     cdef StreamId first

@@ -10,8 +10,8 @@ from workers.memory.listpack cimport (
 )
 from workers.memory.tree cimport TreeCursor
 from workers.types.group cimport (
-    consumer_active, consumer_at, consumer_find, consumer_make, group_at, group_find, group_make, named_consumers,
-    named_groups, pending_at, pending_count, pending_make, pending_next, pending_seek,
+    NOT_KNOWN, consumer_active, consumer_at, consumer_find, consumer_make, entries_until, group_at, group_find,
+    group_make, named_consumers, named_groups, pending_at, pending_count, pending_make, pending_next, pending_seek,
 )
 from workers.types.rdb cimport RDB_STREAM, RDB_STREAM_3, bad_data
 from workers.types.stream cimport (
@@ -327,14 +327,16 @@ cdef class Loader:
         cdef Element name
         cdef StreamId last
         cdef uint64_t group, left, length
-        cdef int64_t entries_read = -1
+        cdef int64_t entries_read
         cdef const char *text
         self.reader.string(&name)
         text = element_text(&name, digits, &length)
         last = self.id_of_lengths()
-        if self.type != RDB_STREAM:
+        if self.type == RDB_STREAM:
+            entries_read = entries_until(self.arena, self.root, last)
+        else:
             entries_read = <int64_t>self.reader.length()
-        if entries_read < -1 or group_find(self.arena, self.root, text, length):
+        if entries_read < NOT_KNOWN or group_find(self.arena, self.root, text, length):
             bad_data()
         group = group_make(self.arena, self.root, text, length, last, entries_read)
         self.reader.forget()
