@@ -29,6 +29,15 @@ ADJUSTMENTS = (
     ),
     # Kept from external servers because of its maxclients, which CONFIG SET can change as well.
     ("tests/unit/limits.tcl", '"limits network external:skip"', '"limits network"'),
+    # Servers with an append-only file.
+    (
+        "tests/unit/type/stream-cgroups.tcl", 'needs:debug"} overrides {appendonly yes aof-use-rdb-preamble no append',
+        'needs:debug external:skip"} overrides {appendonly yes aof-use-rdb-preamble no append',
+    ),
+    (
+        "tests/unit/type/stream-cgroups.tcl", 'needs:debug"} overrides {appendonly yes aof-use-rdb-preamble no}',
+        'needs:debug external:skip"} overrides {appendonly yes aof-use-rdb-preamble no}',
+    ),
     # It looks into Redis's own table, and leaves its settings behind when it cannot.
     ("tests/unit/type/set.tcl", "    } {OK} {needs:debug slow}", "    } {OK} {needs:debug slow external:skip}"),
     # Small sets of strings are packed since Redis 7.2; with a limit of 0 they are what 7.0 expects.
