@@ -145,7 +145,7 @@ COMMANDS: tuple[Command, ...] = (
             stream(
                 name="destroy", arity=4, flags=("write",), keys=(SHRINK.at(2),), args=(KEY, GROUP),
                 summary="Deletes a consumer group.",
-                complexity="O(N), N being the number of pending entries of the group",
+                complexity="O(1); what was pending is freed in steps",
             ),
             helping(),
             stream(

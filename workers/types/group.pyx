@@ -12,7 +12,7 @@ from workers.memory.journal cimport Vector, vector_push
 from workers.memory.keyspace cimport KeyspaceRoot
 from workers.memory.table cimport Place, table_each, table_find, table_insert, table_remove
 from workers.memory.tree cimport (
-    TreeRoot, tree_build, tree_end, tree_first, tree_init, tree_insert, tree_item, tree_last, tree_next, tree_remove,
+    TreeRoot, tree_build, tree_first, tree_init, tree_insert, tree_item, tree_last, tree_next, tree_remove,
     tree_seek,
 )
 from workers.types.stream cimport StreamCursor, compare_ids, stream_at, stream_first, stream_set_id

@@ -167,7 +167,10 @@ def reap(shard: Executor, budget: int) -> int:
     return steps
 
 
-@pytest.mark.parametrize("shares", [{b"v": 5, b"w": 3000}, {b"v": 1000, b"w": 3000}, {b"v": 3000, b"w": 40}, {b"v": 90}])
+SHARES = [{b"v": 5, b"w": 3000}, {b"v": 1000, b"w": 3000}, {b"v": 3000, b"w": 40}, {b"v": 90}]
+
+
+@pytest.mark.parametrize("shares", SHARES)
 def test_a_consumer_goes_with_what_is_pending_for_it(shares: dict[bytes, int]) -> None:
     with executor() as shard:
         fill(shard, shares)
@@ -185,12 +188,15 @@ def test_a_consumer_goes_with_what_is_pending_for_it(shares: dict[bytes, int]) -
         assert pending(shard) == left
 
 
-@pytest.mark.parametrize("words", [["xgroup|destroy", b"s", b"g"], ["del", b"s"], ["xgroup|delconsumer", b"s", b"g", b"v"]])
-def test_much_goes_in_steps(words: list[bytes]) -> None:
+@pytest.mark.parametrize(
+    "name, words",
+    [("xgroup|destroy", [b"s", b"g"]), ("del", [b"s"]), ("xgroup|delconsumer", [b"s", b"g", b"v"])],
+)
+def test_much_goes_in_steps(name: str, words: list[bytes]) -> None:
     with executor() as shard:
         fill(shard, {b"v": 20_000})
         full = shard.arena.used_bytes
-        shard.run(str(words[0]), *words[1:])
+        shard.run(name, *words)
         assert shard.arena.used_bytes > 0.8 * full  # the graveyard has it
         assert reap(shard, 1000) > 10
         assert shard.arena.used_bytes < 0.6 * full

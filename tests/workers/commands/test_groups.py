@@ -2,12 +2,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.harness import Server
 from tests.wire import Wire, run_both
@@ -304,3 +301,171 @@ def test_replies_are_those_of_redis(ours: Wire, theirs: Wire, script: str, resp:
     for wire in (ours, theirs):
         wire.ask("hello", resp)
     run_both(ours, theirs, script)
+
+
+def test_what_redis_7_0_answers_otherwise(ours: Wire) -> None:
+    assert ours.ask("xreadgroup", "group", "g", "c", "streams", "s", "s", ">") == (
+        "-ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
+    )
+    ours.ask("xgroup", "create", "s", "g", "$", "mkstream")
+    ours.ask("xreadgroup", "group", "g", "reads", "streams", "s", ">")
+    ours.ask("xclaim", "s", "g", "claims", 0, "1-1")
+    ours.ask("xautoclaim", "s", "g", "autoclaims", 0, 0)
+    names = [consumer[1] for consumer in ours.ask("xinfo", "consumers", "s", "g")]
+    assert names == [b"autoclaims", b"claims", b"reads"]  # though there was nothing for them
+
+
+def test_a_group_in_full(ours: Wire) -> None:
+    ours.ask("hello", 3)
+    before = time.time_ns() // 1_000_000
+    ours.ask("xgroup", "create", "s", "g", 0, "mkstream")
+    for number in range(1, 13):
+        ours.ask("xadd", "s", f"{number}-1", "field", "value")
+    ours.ask("xreadgroup", "group", "g", "c", "streams", "s", ">")
+    ours.ask("xgroup", "createconsumer", "s", "g", "b")
+    ours.ask("xreadgroup", "group", "g", "c", "streams", "s", "12-0")
+    told = dict(ours.ask("xinfo", "stream", "s", "full")[1])
+    assert list(told) == [
+        b"length", b"radix-tree-keys", b"radix-tree-nodes", b"last-generated-id", b"max-deleted-entry-id",
+        b"entries-added", b"recorded-first-entry-id", b"entries", b"groups",
+    ]
+    assert told[b"entries"] == [[b"%d-1" % number, [b"field", b"value"]] for number in range(1, 11)]
+    ((kind, pairs),) = told[b"groups"]
+    group = dict(pairs)
+    assert kind == "%" and list(group) == [
+        b"name", b"last-delivered-id", b"entries-read", b"lag", b"pel-count", b"pending", b"consumers"
+    ]
+    assert list(group.values())[:5] == [b"g", b"12-1", 12, 0, 12]
+    after = time.time_ns() // 1_000_000
+    assert [row[:2] + row[3:] for row in group[b"pending"]] == [[b"%d-1" % number, b"c", 1] for number in range(1, 11)]
+    assert all(before <= row[2] <= after for row in group[b"pending"])
+    idle, busy = (dict(consumer[1]) for consumer in group[b"consumers"])
+    assert list(busy) == [b"name", b"seen-time", b"active-time", b"pel-count", b"pending"]
+    assert (idle[b"name"], idle[b"active-time"], idle[b"pel-count"], idle[b"pending"]) == (b"b", -1, 0, [])
+    assert (busy[b"name"], busy[b"pel-count"]) == (b"c", 12)
+    assert before <= busy[b"active-time"] <= busy[b"seen-time"] <= after
+    assert [row[0] for row in busy[b"pending"]] == [b"%d-1" % number for number in range(1, 11)]
+    for count, shown in ((3, 3), (0, 12), (-1, 10)):
+        told = dict(ours.ask("xinfo", "stream", "s", "full", "count", count)[1])
+        consumer = dict(dict(told[b"groups"][0][1])[b"consumers"][1][1])
+        assert len(told[b"entries"]) == len(consumer[b"pending"]) == shown
+    assert dict(consumer)[b"pending"][9][2] == 1
+    full = dict(dict(ours.ask("xinfo", "stream", "s", "full", "count", 0)[1])[b"groups"][0][1])
+    assert full[b"pending"][11][3] == 2  # read again
+
+
+def test_xinfo_in_other_forms(ours: Wire) -> None:
+    ours.ask("xadd", "s", "1-1", "a", "b")
+    unknown = "-ERR unknown subcommand or wrong number of arguments for 'STREAM'. Try XINFO HELP."
+    for words in (["part"], ["full", "count"], ["full", "number", 1], ["full", "count", 1, 2]):
+        assert ours.ask("xinfo", "STREAM", "s", *words) == unknown
+    assert str(ours.ask("xinfo", "stream", "s", "full", "count", "x")).startswith("-ERR value is not an integer")
+    assert ours.ask("xinfo", "stream", "none", "full") == "-ERR no such key"
+    flat = ours.ask("xinfo", "stream", "s", "full")
+    assert flat[0::2][-2:] == [b"entries", b"groups"] and flat[-1] == []
+
+
+def test_times_of_consumers(ours: Wire) -> None:
+    def times(name: bytes) -> tuple[int, int]:
+        """When it was seen and active; the next call comes at a later ms."""
+        (group,) = dict(ours.ask("xinfo", "stream", "s", "full")[1])[b"groups"]
+        consumers = [dict(pairs) for _, pairs in dict(group[1])[b"consumers"]]
+        (found,) = (one for one in consumers if one[b"name"] == name)
+        while time.time_ns() // 1_000_000 <= found[b"seen-time"]:
+            pass
+        return found[b"seen-time"], found[b"active-time"]
+
+    ours.ask("hello", 3)
+    ours.ask("xgroup", "create", "s", "g", 0, "mkstream")
+    ours.ask("xgroup", "createconsumer", "s", "g", "c")
+    seen, active = times(b"c")
+    assert active == -1
+    ours.ask("xgroup", "createconsumer", "s", "g", "c")
+    assert times(b"c") == (seen, -1)
+    ours.ask("xreadgroup", "group", "g", "c", "streams", "s", ">")  # of nothing
+    before, seen = seen, times(b"c")[0]
+    assert seen > before and times(b"c")[1] == -1
+    ours.ask("xadd", "s", "1-1", "a", "b")
+    ours.ask("xadd", "s", "2-1", "a", "b")
+    ours.ask("xreadgroup", "group", "g", "c", "noack", "count", 1, "streams", "s", ">")
+    assert times(b"c")[0] > seen and times(b"c")[1] == -1
+    ours.ask("xreadgroup", "group", "g", "c", "streams", "s", ">")
+    seen, active = times(b"c")
+    assert seen == active
+    ours.ask("xreadgroup", "group", "g", "c", "streams", "s", "0")  # of what it has already
+    assert times(b"c")[0] > seen and times(b"c")[1] == active
+    ours.ask("xclaim", "s", "g", "d", 100_000, "2-1")
+    assert times(b"d")[1] == -1
+    ours.ask("xclaim", "s", "g", "d", 0, "2-1")
+    seen, active = times(b"d")
+    assert seen == active > 0
+    ours.ask("xautoclaim", "s", "g", "d", 100_000, 0)
+    assert times(b"d")[0] > seen and times(b"d")[1] == active
+    ours.ask("xautoclaim", "s", "g", "c", 0, 0)
+    assert times(b"c")[1] > active
+    (told, _) = (dict(pairs) for _, pairs in ours.ask("xinfo", "consumers", "s", "g"))
+    assert list(told) == [b"name", b"pending", b"idle", b"inactive"]
+    assert told[b"pending"] == 1 and told[b"idle"] == told[b"inactive"] >= 0
+
+
+def test_how_long_entries_are_idle(ours: Wire) -> None:
+    ours.ask("xgroup", "create", "s", "g", 0, "mkstream")
+    for number in (1, 2, 3):
+        ours.ask("xadd", "s", number, "a", "b")
+    ours.ask("xreadgroup", "group", "g", "c", "streams", "s", ">")
+    ours.ask("xclaim", "s", "g", "d", 0, 1, "idle", 50_000)
+    ours.ask("xclaim", "s", "g", "d", 0, 2, "time", int(time.time() * 1000) - 90_000, "retrycount", 7)
+    ours.ask("xclaim", "s", "g", "d", 0, 3, "time", int(time.time() * 1000) + 90_000, "justid")
+    first, second, third = ours.ask("xpending", "s", "g", "-", "+", 10)
+    assert first[:2] + first[3:] == [b"1-0", b"d", 2] and 50_000 <= first[2] < 80_000
+    assert second[:2] + second[3:] == [b"2-0", b"d", 7] and 90_000 <= second[2] < 120_000
+    assert third[:2] + third[3:] == [b"3-0", b"d", 1] and third[2] < 30_000
+    assert [row[0] for row in ours.ask("xpending", "s", "g", "idle", 40_000, "-", "+", 10)] == [b"1-0", b"2-0"]
+    assert [row[0] for row in ours.ask("xpending", "s", "g", "idle", 40_000, "-", "+", 1)] == [b"1-0"]
+    assert [row[0] for row in ours.ask("xpending", "s", "g", "idle", 85_000, "(1-0", "+", 10, "d")] == [b"2-0"]
+    assert ours.ask("xpending", "s", "g", "-", "+", 10, "c") == []
+    assert ours.ask("xclaim", "s", "g", "c", 85_000, 1, 2, 3, "justid") == [b"2-0"]
+    assert ours.ask("xautoclaim", "s", "g", "c", 45_000, 0, "justid") == [b"0-0", [b"1-0"], []]
+
+
+def test_names_are_bytes(ours: Wire) -> None:
+    ours.ask("xgroup", "create", "s", b"\xff\0g", "0", "mkstream")
+    ours.ask("xadd", "s", "1-1", "a", "b")
+    ours.ask("xreadgroup", "group", b"\xff\0g", b"c\0" * 600, "streams", "s", ">")
+    assert ours.ask("xpending", "s", b"\xff\0g") == [1, b"1-1", b"1-1", [[b"c\0" * 600, b"1"]]]
+    assert ours.ask("xpending", "s", b"\xfe") == "-NOGROUP No such key 's' or consumer group '\udcfe'"
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_workers_of_a_queue(server: Server, protocol: int) -> None:
+    """As programs use groups: several consumers, one of which dies with its work."""
+    with server.client(protocol=protocol, decode_responses=True) as client:
+        client.flushall()
+        client.xgroup_create("jobs", "crew", id="0", mkstream=True)
+        with pytest.raises(redis.ResponseError, match="BUSYGROUP"):
+            client.xgroup_create("jobs", "crew", id="0", mkstream=True)
+        ids = [client.xadd("jobs", {"number": number}) for number in range(10)]
+        taken = {}
+        for consumer, count in (("ann", 4), ("bob", 5)):
+            reply = client.xreadgroup("crew", consumer, {"jobs": ">"}, count=count)
+            entries = reply["jobs"][0] if isinstance(reply, dict) else reply[0][1]
+            taken[consumer] = [entry for entry, _ in entries]
+        assert taken == {"ann": ids[:4], "bob": ids[4:9]}
+        assert client.xack("jobs", "crew", *ids[:4]) == 4
+        waiting = client.xpending("jobs", "crew")
+        assert (waiting["pending"], waiting["min"], waiting["max"]) == (5, ids[4], ids[8])
+        assert waiting["consumers"] == [{"name": "bob", "pending": 5}]
+        client.xdel("jobs", ids[5])
+        cursor, claimed, deleted = client.xautoclaim("jobs", "crew", "ann", min_idle_time=0, count=3)
+        assert ([entry for entry, _ in claimed], deleted, cursor) == ([ids[4], ids[6]], [ids[5]], ids[7])
+        assert client.xclaim("jobs", "crew", "ann", 0, [ids[7]]) == [(ids[7], {"number": "7"})]
+        rows = client.xpending_range("jobs", "crew", "-", "+", 10)
+        assert [(row["message_id"], row["consumer"], row["times_delivered"]) for row in rows] == [
+            (ids[4], "ann", 2), (ids[6], "ann", 2), (ids[7], "ann", 2), (ids[8], "bob", 1)
+        ]
+        (crew,) = client.xinfo_groups("jobs")
+        assert (crew["consumers"], crew["pending"], crew["entries-read"], crew["lag"]) == (2, 4, 9, 1)
+        assert client.xgroup_delconsumer("jobs", "crew", "bob") == 1
+        assert [consumer["name"] for consumer in client.xinfo_consumers("jobs", "crew")] == ["ann"]
+        assert client.xgroup_destroy("jobs", "crew") == 1
+        assert client.xinfo_groups("jobs") == []
