@@ -24,6 +24,7 @@ UNITS = (
     "unit/protocol", "unit/querybuf", "unit/info-command", "unit/quit", "unit/limits",
     "unit/type/list", "unit/type/list-2", "unit/type/list-3", "unit/sort",
     "unit/type/hash", "unit/type/set", "unit/hyperloglog",
+    "unit/type/stream",
 )
 WORKERS = (1, 3)
 WAITING = "blocking commands"  # a test that needs them is not run: it would wait for its clients
