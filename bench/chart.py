@@ -20,7 +20,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     depths = list(results["throughput"])
     tests = list(results["throughput"][depths[0]])
     height = 0.8 / len(depths)
-    figure, axes = pyplot.subplots(figsize=(8, 1.7 + 0.55 * len(tests)), dpi=160)
+    figure, axes = pyplot.subplots(figsize=(8, 1.7 + 0.4 * len(tests)), dpi=160)
     widest = 1.0
     for place, depth in enumerate(depths):
         values = [ratio(results, depth, test) for test in tests]
@@ -30,8 +30,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for row, value in zip(rows, values, strict=True):
             # On white, and above the line at 1: a value just below it would be struck out.
             axes.text(
-                value + 0.012 * widest, row, f"{value:.2f}", va="center", fontsize=8.5, color=INK, zorder=4,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+                value + 0.012 * widest, row, f"{value:.2f}", va="center", fontsize=7.5, color=INK, zorder=4,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
             )
     axes.axvline(1.0, color=INK, linewidth=1.2, linestyle=(0, (4, 3)), zorder=3)
     axes.text(1.0, -0.62, "redis-server", ha="center", va="bottom", fontsize=8.5, color=INK)

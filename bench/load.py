@@ -2,26 +2,51 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 
+from bench import fill
 from bench.servers import Server, redis_benchmark
 
 CLIENTS = 50
 RUN_SECONDS = 300  # no single run of redis-benchmark may take longer
-KEY_BYTES, VALUE_BYTES = 16, 64
-BATCH = 5000
+KEYS = "keys"
+PIPELINED_MORE = 8  # a pipelined run takes this many times the requests, so that it lasts about as long
 
-# redis-benchmark's tests (its -t names) and the command each one needs of the server.
+
+@dataclass(frozen=True)
+class Test:
+    """A test of redis-benchmark: its -t name, or the command line that stands in for one.
+
+    `command` is what it needs of the server; `filled` what must be there before: KEYS, or the collection that must
+    have an element for each request; `less` divides the number of requests, at depth 1 and pipelined, for what is slow
+    by nature.
+    """
+
+    command: str
+    line: tuple[str, ...] = ()
+    filled: str = ""
+    less: tuple[int, int] = (1, 1)
+
+
+def _range(last: int, less: tuple[int, int]) -> Test:
+    # redis-benchmark's own tests of LRANGE send as many LPUSHes first, whose CPU time would be counted too.
+    return Test("lrange", ("LRANGE", "mylist", "0", str(last)), "list", less)
+
+
+# In redis-benchmark's order. It has no test of XADD.
 TESTS = {
-    "ping_inline": "ping", "ping_mbulk": "ping", "set": "set", "get": "get", "incr": "incr", "lpush": "lpush",
-    "rpush": "rpush", "lpop": "lpop", "rpop": "rpop", "sadd": "sadd", "hset": "hset", "spop": "spop", "zadd": "zadd",
-    "zpopmin": "zpopmin", "lrange_100": "lrange", "lrange_300": "lrange", "lrange_500": "lrange",
-    "lrange_600": "lrange", "mset": "mset",
+    "ping_inline": Test("ping"), "ping_mbulk": Test("ping"), "set": Test("set", filled=KEYS),
+    "get": Test("get", filled=KEYS), "incr": Test("incr"), "lpush": Test("lpush"), "rpush": Test("rpush"),
+    "lpop": Test("lpop", filled="list"), "rpop": Test("rpop", filled="list"), "sadd": Test("sadd"),
+    "hset": Test("hset"), "spop": Test("spop", filled="set"), "zadd": Test("zadd"),
+    "zpopmin": Test("zpopmin", filled="sorted set"),
+    "lrange_100": _range(99, (2, 8)), "lrange_300": _range(299, (4, 24)), "lrange_500": _range(499, (6, 36)),
+    "lrange_600": _range(599, (8, 48)), "mset": Test("mset", less=(2, 4)),
+    "xadd": Test("xadd", ("XADD", "mystream", "*", "myfield", fill.BENCHMARK_DATA.decode())),
 }
 
 
@@ -44,17 +69,32 @@ def client(server: Server) -> redis.Redis:
 def known_tests(server: Server) -> list[str]:
     """Those of redis-benchmark's tests whose command the server has, in redis-benchmark's order."""
     with client(server) as connection:
-        known = {name for name in set(TESTS.values()) if any(connection.execute_command("COMMAND INFO", name))}
-    return [test for test, command in TESTS.items() if command in known]
+        known = fill.known_commands(connection, {test.command for test in TESTS.values()})
+    return [name for name, test in TESTS.items() if test.command in known]
+
+
+def requests_of(test: str, depth: int, requests: int) -> int:
+    """How many requests a run of the test takes, when one of a quick command takes `requests` at depth 1."""
+    less = TESTS[test].less[depth > 1]
+    return max(requests * (PIPELINED_MORE if depth > 1 else 1) // less, CLIENTS * depth)
+
+
+def prepare(server: Server, test: str, requests: int, keys: int) -> None:
+    """Fills what the test reads or takes from, so that it never meets nothing. Raises RuntimeError."""
+    filled = TESTS[test].filled
+    if filled == KEYS:
+        fill.strings(server, keys, fill.BENCHMARK_DATA)
+    elif filled:
+        fill.collection(server, filled, requests, fill.BENCHMARK_DATA if filled == "list" else b"")
 
 
 def benchmark(server: Server, test: str, depth: int, requests: int, keys: int) -> Run:
-    """Runs one test of redis-benchmark; raises subprocess.SubprocessError when it fails or takes too long."""
+    """Runs one test; raises subprocess.SubprocessError when it fails or takes too long."""
     before = cpu_seconds(server)
     done = subprocess.run(
         [
-            redis_benchmark(), "-p", str(server.port), "-t", test, "-P", str(depth), "-c", str(CLIENTS),
-            "-n", str(requests), "-r", str(keys),
+            redis_benchmark(), "-p", str(server.port), "-P", str(depth), "-c", str(CLIENTS), "-n", str(requests),
+            "-r", str(keys), *(TESTS[test].line or ("-t", test)),
         ],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS, check=True,
     )
@@ -65,7 +105,6 @@ def benchmark(server: Server, test: str, depth: int, requests: int, keys: int) -
 
 def parse(output: str) -> tuple[float, float, float, float]:
     """Throughput and the 50th, 99th and 99.9th percentile (ms) of redis-benchmark's report; ValueError if not there."""
-    # The last report counts: LRANGE's tests print the one of their own filling first.
     output = output.replace("\r", "\n")
     rates = re.findall(r"throughput summary: ([\d.]+) requests per second", output)
     _, _, report = output.rpartition("Latency by percentile distribution:")
@@ -93,27 +132,6 @@ def role(pid: int) -> str:
     title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     match = re.match(r"shardkv: ([a-z]+)", title)
     return match[1] if match else "server"
-
-
-def fill(server: Server, keys: int) -> None:
-    """Sets `keys` keys of 16 bytes to values of 64 bytes; raises RuntimeError when a reply is not OK."""
-    value = b"v" * VALUE_BYTES
-    with socket.create_connection(("127.0.0.1", server.port), timeout=RUN_SECONDS) as connection:
-        for first in range(0, keys, BATCH):
-            last = min(first + BATCH, keys)
-            connection.sendall(
-                b"".join(
-                    b"*3\r\n$3\r\nSET\r\n$%d\r\nkey:%012d\r\n$%d\r\n%b\r\n" % (KEY_BYTES, number, VALUE_BYTES, value)
-                    for number in range(first, last)
-                )
-            )
-            wanted = b"+OK\r\n" * (last - first)
-            got = b""
-            while got != wanted:
-                part = connection.recv(1 << 20)
-                got += part
-                if not part or not wanted.startswith(got):
-                    raise RuntimeError(f"{server.kind} did not take the keys: {got[-100:]!r}")
 
 
 @dataclass(frozen=True)

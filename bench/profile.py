@@ -56,7 +56,7 @@ def main() -> int:
         redis_benchmark()
         for kind in options.server or ("shardkv", "redis"):
             with running(kind, options.workers if kind == "shardkv" else None) as server:
-                    load.benchmark(server, "set", 16, 2 * KEYS, KEYS)  # so that GET finds keys, and all has started
+                    load.benchmark(server, "set", 16, 2 * KEYS, KEYS)  # so that all has started
                     for depth in DEPTHS:
                         for test in options.test or ("set", "get"):
                             report(server, test, depth, options.requests * (PIPELINED_MORE if depth > 1 else 1))
@@ -78,6 +78,7 @@ def arguments() -> argparse.Namespace:
 
 def report(server: Server, test: str, depth: int, requests: int) -> None:
     """Measures one test and prints a line for each role that used any CPU time."""
+    load.prepare(server, test, requests + requests // TRACED_LESS, KEYS)
     before = usage(server)
     run = load.benchmark(server, test, depth, requests, KEYS)
     after = usage(server)

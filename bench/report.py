@@ -7,15 +7,16 @@ import statistics
 import sys
 from typing import Any
 
+from bench import fill
 from bench.servers import ROOT
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- figures: made by `make docs` -->", "<!-- end of figures -->"
 
 
-def ratio(results: dict[str, Any], depth: int, test: str, figure: str = "rps") -> float:
+def ratio(results: dict[str, Any], depth: str, test: str, figure: str = "rps") -> float:
     """shardkv's median divided by redis-server's."""
-    row = results["throughput"][str(depth)][test]
+    row = results["throughput"][depth][test]
     return float(row["shardkv"][figure]) / float(row["redis"][figure])
 
 
@@ -35,6 +36,12 @@ def table(results: dict[str, Any]) -> str:
                 f"{ours['cpu_us']:>11.2f}{theirs['cpu_us']:>11.2f}{ratio(results, depth, test, 'cpu_us'):>8.2f}"
                 f"{latency(ours):>19}{latency(theirs):>19}"
             )
+    width = max(len(what) for what, _, _ in memory(results)) + 2
+    lines += ["", f"{'':<{width}}{'as the servers count':>29}{'as the system counts':>29}"]
+    lines.append(f"{'bytes each of':<{width}}" + f"{'shardkv':>12}{'redis':>9}{'ratio':>8}" * 2)
+    for what, ours, theirs in memory(results):
+        pairs = [(ours[name], theirs[name]) for name in ("counted", "real")]
+        lines.append(f"{what:<{width}}" + "".join(f"{a:>12.1f}{b:>9.1f}{a / b:>8.2f}" for a, b in pairs))
     return "\n".join([*lines, "", *(f"{name}: {value}" for name, value in facts(results))])
 
 
@@ -51,10 +58,8 @@ def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
             if test in tests:
                 roles = ", ".join(f"{role} {us:.2f}" for role, us in tests[test]["shardkv"]["cpu_us_by_role"].items())
                 found.append((f"CPU µs of a {test.upper()} at depth {depth}", roles))
-    ours, theirs = results["memory"]["shardkv"], results["memory"]["redis"]
-    for name, what in (("counted", "as the servers count it"), ("real", "as the system counts it")):
-        share = ours[name] / theirs[name]
-        found.append((f"bytes a key, {what}", f"{ours[name]:.1f}, redis-server {theirs[name]:.1f}: {share:.2f} times"))
+    if missing := results.get("missing"):
+        found.append(("not measured, as shardkv has no such command yet", ", ".join(missing)))
     if "death" in results:
         pauses = results["death"]["pauses_ms"]
         text = f"median {statistics.median(pauses):.1f} ms, longest {max(pauses):.1f} ms (without a kill "
@@ -66,23 +71,56 @@ def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
+def memory(results: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """What was filled, and what an element of it takes in shardkv and in redis-server."""
+    count = f"{results['settings']['keys']:,}"
+    rows = [(f"{count} strings of {fill.VALUE_BYTES} bytes", results["memory"]["shardkv"], results["memory"]["redis"])]
+    for kind, row in results.get("collections", {}).items():
+        many = kind if kind == fill.SMALL_HASHES else fill.COLLECTIONS[kind].many
+        rows.append((f"{count} {many}", row["shardkv"], row["redis"]))
+    return rows
+
+
 def markdown(results: dict[str, Any]) -> str:
     """The figures for README.md."""
     machine, how = results["machine"], results["settings"]
+    depths = list(results["throughput"])
     lines = [
         f"{machine['cores']} cores ({machine['cpu']}) shared with the load generator; medians of {how['rounds']} "
         f"rounds in alternation with redis-server {how['versions']['redis']}, {how['clients']} clients.",
         "",
-        "| redis-benchmark | depth | shardkv, requests a second | redis-server | ratio | CPU a request, ratio |",
-        "| --- | --: | --: | --: | --: | --: |",
+        "| redis-benchmark |" + "".join(f" depth {depth}: shardkv | redis | ratio | CPU |" for depth in depths),
+        "| --- |" + " --: | --: | --: | --: |" * len(depths),
     ]
-    for depth, tests in results["throughput"].items():
-        for test, row in tests.items():
-            lines.append(
-                f"| {test.upper()} | {depth} | {row['shardkv']['rps']:,.0f} | {row['redis']['rps']:,.0f} "
-                f"| {ratio(results, depth, test):.2f} | {ratio(results, depth, test, 'cpu_us'):.2f} |"
-            )
+    lines += [
+        f"| {test.upper()} |" + "".join(throughput_cells(results, depth, test) for depth in depths)
+        for test in results["throughput"][depths[0]]
+    ]
+    lines += [
+        "",
+        "Requests a second, shardkv's divided by redis-server's; CPU: CPU time a request, of all processes, divided "
+        "likewise.",
+        "",
+        "| bytes each of | counted: shardkv | redis | ratio | resident: shardkv | redis | ratio |",
+        "| --- | --: | --: | --: | --: | --: | --: |",
+    ]
+    for what, ours, theirs in memory(results):
+        cells = (memory_cells(ours[name], theirs[name]) for name in ("counted", "real"))
+        lines.append(f"| {what} |{''.join(cells)}")
+    lines += ["", "Counted: `used_memory`; resident: as the system counts, anonymous pages and blocks of the arenas."]
     return "\n".join([*lines, "", *(f"- {name}: {value}" for name, value in facts(results))])
+
+
+def throughput_cells(results: dict[str, Any], depth: str, test: str) -> str:
+    """A test's figures at one depth, as cells of a table in Markdown."""
+    row = results["throughput"][depth][test]
+    shares = [ratio(results, depth, test), ratio(results, depth, test, "cpu_us")]
+    return f" {row['shardkv']['rps']:,.0f} | {row['redis']['rps']:,.0f} | {shares[0]:.2f} | {shares[1]:.2f} |"
+
+
+def memory_cells(ours: float, theirs: float) -> str:
+    """Bytes in both servers, as cells of a table in Markdown."""
+    return f" {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |"
 
 
 def write_readme(results: dict[str, Any]) -> None:

@@ -1,12 +1,13 @@
 """`make bench`: shardkv against Debian's redis-server, in alternation on the same machine.
 
-Every test of redis-benchmark whose command shardkv has, at pipeline depth 1 and 16; CPU time a request of all server
-processes; memory of a million keys; what clients notice of a worker that is killed; how long a restart takes. Prints a
-table and writes bench/results.json and docs/bench.png.
+Every test of redis-benchmark and XADD, as far as shardkv has the commands, at pipeline depth 1 and 16; CPU time a
+request of all server processes; memory of a million keys, and of collections of a million; what clients notice of a
+worker that is killed; how long a restart takes. Prints a table and writes bench/results.json and docs/bench.png.
 """
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -17,12 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import chart, death, load, report
+from bench import chart, death, fill, load, report
 from bench.servers import ROOT, Server, ServerError, redis_benchmark, redis_server, running
 
 RESULTS = ROOT / "bench/results.json"
 DEPTHS = (1, 16)
-PIPELINED_MORE = 8  # a pipelined run takes this many times the requests, so that it lasts about as long
 KILLS = 6
 
 
@@ -37,7 +37,7 @@ def main() -> int:
         return 2
     print(report.table(results))
     if options.subject == "shardkv" and not options.quick:
-        options.output.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+        options.output.write_text(json.dumps(results, indent=1) + "\n")
         chart.draw(results, ROOT / "docs/bench.png")
     return 0
 
@@ -46,8 +46,8 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5, help="runs of each test on each server, in alternation (5)")
-    parser.add_argument("--requests", type=int, default=100_000, help=f"at depth 1; {PIPELINED_MORE} times that at 16")
-    parser.add_argument("--keys", type=int, default=1_000_000, help="for the memory of a key (1000000)")
+    parser.add_argument("--requests", type=int, default=40_000, help="of a quick command at depth 1 (40000)")
+    parser.add_argument("--keys", type=int, default=1_000_000, help="and elements, for their memory (1000000)")
     parser.add_argument("--test", action="append", choices=sorted(load.TESTS), help="only this test; may be repeated")
     parser.add_argument("--workers", type=int, help="passed on to shardkv")
     parser.add_argument("--quick", action="store_true", help="one short round; nothing is written")
@@ -65,6 +65,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     with running("redis") as baseline, running(options.subject, options.workers) as subject:
         results["settings"]["versions"] = versions(subject, baseline)
         results["throughput"] = throughput(subject, baseline, options)
+        with load.client(subject) as connection:
+            kinds = fill.known_collections(connection)
+        results["missing"] = [test for test in load.TESTS if test not in load.known_tests(subject)]
+        results["missing"] += [f"memory of a {kind}" for kind in fill.COLLECTIONS if kind not in kinds]
+    results["collections"] = memory_of_collections(options, kinds)
     results["memory"] = {}
     with running("redis") as baseline:
         results["memory"]["redis"] = memory_per_key(baseline, options.keys)
@@ -92,7 +97,7 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
     """How it was measured."""
     return {
         "rounds": options.rounds,
-        "requests": {str(depth): requests(options, depth) for depth in DEPTHS},
+        "requests": {str(depth): load.requests_of("get", depth, options.requests) for depth in DEPTHS},
         "clients": load.CLIENTS,
         "keys": options.keys,
         "workers": options.workers or "auto",
@@ -109,29 +114,36 @@ def versions(subject: Server, baseline: Server) -> dict[str, str]:
     return said
 
 
-def requests(options: argparse.Namespace, depth: int) -> int:
-    """Requests of one run."""
-    return int(options.requests) * (PIPELINED_MORE if depth > 1 else 1)
-
-
 def throughput(subject: Server, baseline: Server, options: argparse.Namespace) -> dict[str, Any]:
     """Every test at every depth: {depth: {test: {server: medians}}}."""
     tests = options.test or load.known_tests(subject)
+    servers = {"shardkv": subject, "redis": baseline}
+    keys = options.keys // 10
     table: dict[str, Any] = {}
-    for server in (subject, baseline):  # what a server does after its start is not a request's cost
-        load.benchmark(server, "set", max(DEPTHS), options.keys // 5, options.keys // 10)
+    for server in servers.values():  # what a server does after its start is not a request's cost
+        load.benchmark(server, "set", max(DEPTHS), options.keys // 5, keys)
     for depth in DEPTHS:
-        table[str(depth)] = {}
-        for test in tests:
-            runs: dict[str, list[load.Run]] = {"shardkv": [], "redis": []}
-            for _ in range(options.rounds):
-                for name, server in (("shardkv", subject), ("redis", baseline)):
-                    runs[name].append(load.benchmark(server, test, depth, requests(options, depth), options.keys // 10))
-            row = {name: summary(values) for name, values in runs.items()}
-            table[str(depth)][test] = row
-            rate = row["shardkv"]["rps"] / row["redis"]["rps"]
-            print(f"{test} at depth {depth}: {row['shardkv']['rps']:,.0f} a second, {rate:.2f} times", flush=True)
+        runs: dict[str, dict[str, list[load.Run]]] = {test: {name: [] for name in servers} for test in tests}
+        for number in range(options.rounds):
+            print(f"depth {depth}, round {number + 1} of {options.rounds}", flush=True)
+            one_round(servers, runs, depth, options.requests, keys)
+        table[str(depth)] = {
+            test: {name: summary(values) for name, values in row.items()} for test, row in runs.items()
+        }
     return table
+
+
+def one_round(
+    servers: dict[str, Server], runs: dict[str, dict[str, list[load.Run]]], depth: int, requests: int, keys: int
+) -> None:
+    """Adds a run of every test on each server to `runs`. Every round begins with nothing in the servers."""
+    for server in servers.values():
+        fill.empty(server)
+    for test, row in runs.items():
+        count = load.requests_of(test, depth, requests)
+        for name, server in servers.items():
+            load.prepare(server, test, count, keys)
+            row[name].append(load.benchmark(server, test, depth, count, keys))
 
 
 def summary(runs: list[load.Run]) -> dict[str, Any]:
@@ -154,13 +166,29 @@ def summary(runs: list[load.Run]) -> dict[str, Any]:
 
 
 def memory_per_key(server: Server, keys: int) -> dict[str, float]:
-    """Bytes a key, as the server counts and as the system does; the server keeps the keys."""
-    with load.client(server) as connection:
-        connection.flushall()
+    """Bytes a key; the server keeps the keys."""
+    return memory_each(server, keys, lambda: fill.strings(server, keys))
+
+
+def memory_of_collections(options: argparse.Namespace, kinds: list[str]) -> dict[str, Any]:
+    """Bytes an element of each kind of collection: {kind: {server: figures}}. Each is made in a fresh server."""
+    table: dict[str, Any] = {}
+    for kind in kinds:
+        table[kind] = {}
+        for name in ("shardkv", "redis"):
+            with running(options.subject if name == "shardkv" else name, options.workers) as server:
+                make = functools.partial(fill.collection, server, kind, options.keys)
+                table[kind][name] = memory_each(server, options.keys, make)
+    return table
+
+
+def memory_each(server: Server, count: int, fill_it: Callable[[], None]) -> dict[str, float]:
+    """Bytes for each of `count` things that are made, as the server counts and as the system does."""
+    fill.empty(server)
     before = load.memory(server)
-    load.fill(server, keys)
+    fill_it()
     after = load.memory(server)
-    return {"counted": (after.counted - before.counted) / keys, "real": (after.real - before.real) / keys}
+    return {"counted": (after.counted - before.counted) / count, "real": (after.real - before.real) / count}
 
 
 def killed(server: Server) -> dict[str, Any]:

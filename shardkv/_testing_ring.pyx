@@ -14,6 +14,7 @@ from shardkv.ring cimport (
     RingPair,
     ring_advance,
     ring_append,
+    ring_behind,
     ring_consume,
     ring_peek,
     ring_produce,
@@ -59,6 +60,16 @@ cdef class RingSide:
             return None
         ring_advance(self.ring, (<uint32_t *>record)[0])
         return PyBytes_FromStringAndSize(record + 16, (<uint64_t *>record)[1])
+
+    def ahead(self) -> list[bytes]:
+        """The records from the next on that are there already, none of them taken."""
+        cdef uint64_t position = self.ring.next
+        cdef char *record = ring_peek(self.ring)
+        cdef list found = []
+        while record != NULL:
+            found.append(PyBytes_FromStringAndSize(record + 16, (<uint64_t *>record)[1]))
+            record = ring_behind(self.ring, record, &position)
+        return found
 
     def release(self) -> None:
         ring_release(self.ring)

@@ -105,6 +105,8 @@ cdef void ring_publish(Ring *ring) noexcept nogil                   # all append
 cdef uint64_t ring_room(Ring *ring) noexcept nogil                  # free bytes, freshly loaded
 # Consumer
 cdef char *ring_peek(Ring *ring) noexcept nogil                     # the record at `next`, or NULL: empty (or corrupt)
+# The one behind `record`, which is at `position`, if it has been seen already and fits, or NULL; moves `position`.
+cdef char *ring_behind(Ring *ring, char *record, uint64_t *position) noexcept nogil
 # `next` moves past it; its bytes stay ours until release
 cdef void ring_advance(Ring *ring, uint32_t size) noexcept nogil
 # everything before `next` belongs to the producer again

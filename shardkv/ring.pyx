@@ -135,19 +135,29 @@ cdef uint64_t ring_room(Ring *ring) noexcept nogil:
     return ring.capacity - (ring.next - ring.seen)
 
 
+cdef inline char *record_at(Ring *ring, uint64_t position) noexcept nogil:
+    """The record at a position before `seen`; NULL if there is none that fits."""
+    cdef char *record = ring.bytes + (position & ring.mask)
+    cdef uint32_t size = (<uint32_t *>record)[0]
+    if size < 8 or size & 7 or size > ring.seen - position or ring.seen - position > ring.capacity:
+        return NULL
+    return record
+
+
 cdef char *ring_peek(Ring *ring) noexcept nogil:
     cdef char *record
-    cdef uint32_t size
     if ring.next == ring.seen:
         ring.seen = atomic_load_acquire(&ring.shared.tail)
         if ring.next == ring.seen:
             return NULL
-    record = ring.bytes + (ring.next & ring.mask)
-    size = (<uint32_t *>record)[0]
-    if size < 8 or size & 7 or size > ring.seen - ring.next or ring.seen - ring.next > ring.capacity:
-        ring.corrupt = True
-        return NULL
+    record = record_at(ring, ring.next)
+    ring.corrupt |= record == NULL
     return record
+
+
+cdef char *ring_behind(Ring *ring, char *record, uint64_t *position) noexcept nogil:
+    position[0] += (<uint32_t *>record)[0]
+    return record_at(ring, position[0]) if position[0] < ring.seen else NULL
 
 
 cdef void ring_advance(Ring *ring, uint32_t size) noexcept nogil:

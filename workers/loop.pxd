@@ -20,7 +20,7 @@ Invariants
  5. A request that has killed its worker ATTEMPTS_MAX times is answered with an error instead of being tried again.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from shardkv.ring cimport RequestRecord, RingPair
+from shardkv.ring cimport RequestRecord, Ring, RingPair
 from shardkv.segment cimport Segment, SegmentStore
 from shardkv.stats cimport CommandBlock, ControlPage, ProcessBlock
 from workers.call cimport Call
@@ -60,6 +60,7 @@ cdef class Worker:
     cdef int _watch(self, int fd, uint32_t events) except -1
 
     cdef int serve(self, int acceptor) except -1
+    cdef void look_ahead(self, Ring *ring, RequestRecord *record) noexcept
     cdef int execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1
     cdef int respond(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1
     cdef int refuse(self, int acceptor, uint64_t position, str text) except -1

@@ -97,6 +97,22 @@ def test_a_record_that_does_not_fit_is_not_followed(tmp_path: Path, size: int) -
     assert consumer.corrupt
 
 
+def test_looking_ahead_ends_at_what_is_not_published_or_does_not_fit(tmp_path: Path) -> None:
+    producer, consumer = sides(tmp_path / "r")
+    for payload in (b"one", b"two" * 9, b"three"):
+        assert producer.append(payload)
+    producer.publish()
+    assert producer.append(b"not yet")
+    assert consumer.ahead() == [b"one", b"two" * 9, b"three"]
+    assert consumer.take() == b"one"
+    producer.damage(4096)
+    producer.publish()
+    assert consumer.ahead() == [b"two" * 9, b"three"], "a loaded tail is not loaded again while records are left"
+    assert [consumer.take(), consumer.take()] == [b"two" * 9, b"three"]
+    assert consumer.ahead() == [b"not yet"]
+    assert not consumer.corrupt, "only who takes a record judges it"
+
+
 def test_two_processes(tmp_path: Path) -> None:
     RingPair.create(str(tmp_path / "r"), CAPACITY)
     child = os.fork()
