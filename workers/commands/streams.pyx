@@ -138,12 +138,12 @@ cdef int reply_id(Reply reply, StreamId id) except -1:
 
 
 cdef int reply_entry(Reply reply, Arena arena, StreamCursor *cursor) except -1:
-    cdef uint64_t index, length
+    cdef uint64_t _index, length
     cdef const char *text
     reply.header(c'*', 2)
     reply_id(reply, cursor.id)
     reply.header(c'*', <int64_t>cursor.strings)
-    for index in range(cursor.strings):
+    for _index in range(cursor.strings):
         text = stream_string(arena, cursor, &length)
         reply.bulk(text, length)
     return 0

@@ -1,5 +1,5 @@
 """C-only calls of listpacks and intsets, opened to the tests."""
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 from workers.memory.arena cimport Arena

@@ -13,14 +13,14 @@
 An id is two lengths where nothing else is said. The elements of a node's listpack:
 
     entries, deleted, fields, names, 0
-    of each entry: flags, ms - base.ms, seq - base.seq, [fields, unless ALIKE], (name unless ALIKE, value) of each field,
-    how many elements these were
+    of each entry: flags, ms - base.ms, seq - base.seq; fields, unless it is alike; of each field its name, unless it is
+    alike, and its value; how many elements these were
 
 Invariants
- 1. A stream that is loaded is built by the operations of its type: ids ascend, counts are true, each pending entry has one
-    consumer. Whatever is said otherwise is bad data.
- 2. The time a consumer was last active is not in RDB_STREAM_2, which is what is written: it is taken to be the time it was
-    last seen.
+ 1. A stream that is loaded is built by the operations of its type: ids ascend, counts are true, each pending entry has
+    one consumer. Whatever is said otherwise is bad data.
+ 2. The time when a consumer was last active is not in RDB_STREAM_2, which is what is written: it is taken to be the time
+    when it was last seen.
 """
 from libc.stdint cimport uint64_t
 from workers.limits cimport Limits

@@ -15,7 +15,7 @@ from workers.types.group cimport (
 )
 from workers.types.rdb cimport RDB_STREAM, RDB_STREAM_3, bad_data
 from workers.types.stream cimport (
-    NodeHead, StreamCursor, an_id, compare_ids, node_head, stream_append, stream_at, stream_first, stream_make,
+    StreamCursor, an_id, compare_ids, node_head, stream_append, stream_at, stream_first, stream_make,
     stream_names, stream_next, stream_nodes, stream_set_id, stream_string,
 )
 
@@ -264,7 +264,9 @@ cdef class Loader:
         cdef int64_t entries
         self.reader.string(&key)
         self.reader.string(&blob)
-        if key.bytes == NULL or key.length != ID_BYTES or blob.bytes == NULL or pack_valid(blob.bytes, blob.length) <= 0:
+        if key.bytes == NULL or key.length != ID_BYTES:
+            bad_data()
+        if blob.bytes == NULL or pack_valid(blob.bytes, blob.length) <= 0:
             bad_data()
         memcpy(&base, key.bytes, ID_BYTES)
         pack.bytes, pack.length, pack.at = blob.bytes, blob.length, pack_first(blob.bytes)

@@ -157,7 +157,6 @@ def node(*elements: int | bytes, base: bytes = string(raw_id(4, 9))) -> bytes:
     return length(1) + base + string(pack(*elements))
 
 
-NO_GROUPS = length(0)
 REFUSED = {
     "fewer entries than said": stream(19, after=length(3) + id_of(5, 2)),
     "last id below an entry's": stream(19, after=length(2) + id_of(5, 0)),
@@ -175,7 +174,9 @@ REFUSED = {
     "names that do not end": stream(19, nodes=node(1, 0, 1, b"n", 1, 2, 0, 0, b"v", 4), after=length(1) + id_of(5, 2)),
     "name for a number": stream(19, nodes=node(1, 0, b"x", b"n", 0, 2, 0, 0, b"v", 4), after=length(1) + id_of(5, 2)),
     "unknown flag": stream(19, nodes=node(1, 0, 1, b"n", 0, 6, 0, 0, b"v", 4), after=length(1) + id_of(5, 2)),
-    "wrong length of an entry": stream(19, nodes=node(1, 0, 1, b"n", 0, 2, 0, 0, b"v", 5), after=length(1) + id_of(5, 2)),
+    "wrong length of an entry": stream(
+        19, nodes=node(1, 0, 1, b"n", 0, 2, 0, 0, b"v", 5), after=length(1) + id_of(5, 2)
+    ),
     "entry that is cut": stream(19, nodes=node(1, 0, 1, b"n", 0, 2, 0, 0), after=length(1) + id_of(5, 2)),
     "entry of no fields": stream(19, nodes=node(1, 0, 1, b"n", 0, 0, 0, 0, 0, 4), after=length(1) + id_of(5, 2)),
     "count of entries": stream(19, nodes=node(2, 0, 1, b"n", 0, 2, 0, 0, b"v", 4), after=length(1) + id_of(5, 2)),
@@ -184,11 +185,15 @@ REFUSED = {
     ),
     "ids that do not ascend": stream(19, nodes=node(2, 0, 1, b"n", 0, 2, 0, 0, b"v", 4, 2, -1, 9, b"v", 4)),
     "a group twice": stream(19, groups=length(2) + group(19) + group(19)),
-    "entries read": stream(19, groups=length(1) + string(b"g") + id_of(4, 9) + length(MOST - 1) + length(0) + length(0)),
+    "entries read": stream(
+        19, groups=length(1) + string(b"g") + id_of(4, 9) + length(MOST - 1) + length(0) + length(0)
+    ),
     "a consumer twice": stream(
         19, groups=length(1) + group(19, consumers=length(2) + consumer(19) + consumer(19, pending=length(0)))
     ),
-    "pending for two": stream(19, groups=length(1) + group(19, consumers=length(2) + consumer(19) + consumer(19, b"d"))),
+    "pending for two": stream(
+        19, groups=length(1) + group(19, consumers=length(2) + consumer(19) + consumer(19, b"d"))
+    ),
     "pending for no one": stream(
         19, groups=length(1) + group(19, consumers=length(1) + consumer(19, pending=length(0)))
     ),
