@@ -19,7 +19,7 @@ An id is two lengths where nothing else is said. The elements of a node's listpa
 Invariants
  1. A stream that is loaded is built by the operations of its type: ids ascend, counts are true, each pending entry has
     one consumer. Whatever is said otherwise is bad data.
- 2. The time when a consumer was last active is not in RDB_STREAM_2, which is what is written: it is taken to be the time
+ 2. The time when a consumer was last active is not in RDB_STREAM_2, which is what is written: it is taken to be that
     when it was last seen.
 """
 from libc.stdint cimport uint64_t
