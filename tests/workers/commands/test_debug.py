@@ -19,6 +19,7 @@ VALUES: dict[str, Words] = {
     "large sorted set": ["zadd", KEY, *(word for n in range(MANY) for word in (str(n / 7), n))],
     "hash": ["hset", KEY, "b", 1, "a", "x", 5, ""],
     "large hash": ["hset", KEY, *range(2 * MANY)],
+    "stream": ["xadd", KEY, "5-1", "a", 1, "b", "x" * 40],
 }
 
 
