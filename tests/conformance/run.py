@@ -36,7 +36,7 @@ UNITS = (
     "unit/dump", "unit/memefficiency", "unit/lazyfree",
     "unit/type/stream-cgroups",
 )
-LONGEST = ("unit/geo", "unit/type/zset", "unit/type/list-3", "unit/type/list")  # from 20 s on; they begin first
+LONGEST = ("unit/geo", "unit/hyperloglog", "unit/type/list-3", "unit/type/zset")  # from 20 s on; they begin first
 WORKERS = (1, 3)
 RERUNS = 4
 WAITING = "blocking commands"  # a test that needs them is not run: it would wait for its clients
