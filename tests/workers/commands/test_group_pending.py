@@ -212,6 +212,10 @@ DEADLY = {
     "xack": [b"s", b"g", b"1", b"2", b"100"],
     "xclaim": [b"s", b"g", b"new", b"0", b"1", b"2", b"150", b"FORCE"],
     "xautoclaim": [b"s", b"g", b"new", b"0", b"0", b"COUNT", b"60"],
+    "xadd": [b"s", b"MAXLEN", b"30", b"300", b"f", b"v", b"other", b"x" * 5000],
+    "xdel": [b"s", b"1", b"50", b"159"],
+    "xtrim": [b"s", b"MINID", b"140"],
+    "xsetid": [b"s", b"900", b"ENTRIESADDED", b"1000", b"MAXDELETEDID", b"800"],
 }
 
 

@@ -39,6 +39,9 @@ SCRIPTS = {
         xadd s maxlen ~ 10 limit 5 6-1 a b
         xadd s maxlen 10 limit 5 7-1 a b
         xadd s limit 5 7-1 a b
+        xadd s limit 0 7-1 a b
+        xadd s maxlen 5 limit 0 7-1 a b
+        xadd s maxlen ~ 5 limit 0 7-1 a b
         xadd s maxlen 1 minid 1 7-1 a b
         xadd s maxlen -1 7-1 a b
         xadd s maxlen ~ 1 limit -1 7-1 a b
@@ -90,6 +93,7 @@ SCRIPTS = {
         xdel s x
         xdel s 1-1 x
         xdel none 1-1
+        xdel none x
         xrange s - +
         xrevrange s + -
         xdel s 1-1 3-1
@@ -120,6 +124,12 @@ SCRIPTS = {
         xrange s - +
         xtrim s limit 1
         xtrim s limit 1 limit 2
+        xtrim s limit 0
+        xtrim s maxlen 3 minid 1
+        xtrim s maxlen
+        xtrim s maxlen ~
+        xtrim s maxlen = 3 limit 0
+        xtrim s minid ~ 3 limit -1
         xtrim s nonsense 1
         xtrim s maxlen x
         xtrim s minid x
@@ -161,6 +171,7 @@ def test_replies_are_those_of_redis(ours: Wire, theirs: Wire, script: str, resp:
     run_both(ours, theirs, script)
 
 
+LIMITS = ["", "", "limit 0", "limit 1", "limit 25"]
 IDS = st.integers(1, 300)
 STEPS = st.lists(st.tuples(st.sampled_from(["add", "add", "del", "trim", "minid"]), IDS), max_size=60)
 
@@ -184,6 +195,58 @@ def test_entries_are_those_of_redis(ours: Wire, theirs: Wire, steps: list[tuple[
         lines.append(f"xrevrange s {number} - count 3")
     lines += ["xlen s", "xrange s - +", "xrevrange s + -", "xread streams s 7"]
     run_both(ours, theirs, "\n".join(lines))
+
+
+NODE_STEPS = st.lists(
+    st.tuples(st.sampled_from(["add", "add", "del", "maxlen", "minid"]), st.integers(0, 70), st.sampled_from(LIMITS)),
+    max_size=40,
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(entries=st.integers(1, 12), steps=NODE_STEPS)
+def test_nodes_are_trimmed_as_those_of_redis(
+    ours: Wire, theirs: Wire, entries: int, steps: list[tuple[str, int, str]]
+) -> None:
+    lines, last = ["flushall", f"config set stream-node-max-entries {entries}"], 0
+    for step, number, limit in steps:
+        if step == "add":
+            lines += [f"xadd s {last + index} {'f' if index % 5 else index} v" for index in range(1, number // 2)]
+            last += number // 2
+        elif step == "del":
+            lines.append(f"xdel s {number} {last - number if last > number else 0} {number + 1} {last}")
+        elif step == "maxlen":
+            adding = f"xadd s maxlen ~ {number} {limit} {last + 1} f v"
+            lines.append(adding if number % 2 else f"xtrim s maxlen ~ {number}")
+            last += number % 2
+        else:
+            lines.append(f"xtrim s minid ~ {number} {limit}")
+        lines.append("xlen s")
+    lines += ["xrange s - +", "xrevrange s + -", "config set stream-node-max-entries 100"]
+    run_both(ours, theirs, "\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "fields", [["myfield", "VXK"], ["temperature", "21.5", "humidity", "60"], ["a", "1", "b", "2", "c", "3"]]
+)
+def test_entries_need_less_memory_than_those_of_redis(ours: Wire, theirs: Wire, fields: list[str]) -> None:
+    needed = []
+    for wire in (ours, theirs):
+        for number in range(1, 6001):
+            wire.send("xadd", "s", f"{number // 64 + 1}-{number}", *fields)
+        assert [wire.receive() for _ in range(6000)][-1] == b"94-6000"
+        needed.append(wire.ask("memory", "usage", "s", "samples", 0))
+    assert needed[0] < 0.9 * needed[1]
+
+
+def test_large_entries(ours: Wire, theirs: Wire) -> None:
+    words = ["field", "x" * 5000, "y" * 70_000, "z", "f" * 200, "g" * 3000]
+    for wire in (ours, theirs):
+        for number in range(1, 8):
+            wire.ask("xadd", "s", number, *(words if number % 2 else words[::-1]))
+        wire.ask("xdel", "s", 3)
+    for asked in (["xrange", "s", "-", "+"], ["xrevrange", "s", "+", "-"], ["xrange", "s", "2", "4", "count", "1"]):
+        assert ours.ask(*asked) == theirs.ask(*asked)
 
 
 def test_what_redis_7_0_answers_otherwise(ours: Wire) -> None:
