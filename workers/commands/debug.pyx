@@ -133,14 +133,14 @@ cdef bytes list_digest(Keyspace keyspace, Found *found, bytes digest):
 
 
 cdef bytes stream_digest(Keyspace keyspace, Found *found, bytes digest):
-    # Entries alone, as Redis does it: no groups.
+    # Entries count, groups do not.
     cdef StreamCursor cursor
-    cdef uint64_t _index, length
+    cdef uint64_t length
     cdef const char *text
     cdef bint more = stream_first(keyspace.arena, stream_open(keyspace, found), &cursor)
     while more:
         digest = mixed(digest, b"%d.%d" % (cursor.id.ms, cursor.id.seq))
-        for _index in range(cursor.strings):
+        for _string in range(cursor.strings):
             text = stream_string(keyspace.arena, &cursor, &length)
             digest = mixed(digest, PyBytes_FromStringAndSize(text, length))
         more = stream_next(keyspace.arena, &cursor)
