@@ -26,12 +26,12 @@ class Client(threading.Thread):
         self.rounds = 0
         self.failure: BaseException | None = None
         self.stop = threading.Event()
-        self.count, self.text = 0, b""
+        self.count, self.text, self.jobs = 0, b"", 0
 
     def run(self) -> None:
         try:
             while not self.stop.is_set():
-                self.random.choice((self.incr, self.append, self.set, self.mset))()
+                self.random.choice((self.incr, self.append, self.set, self.mset, self.job))()
                 self.rounds += 1
         except BaseException as failure:
             self.failure = failure
@@ -54,9 +54,20 @@ class Client(threading.Thread):
         assert self.connection.mset(values) is True
         assert self.connection.mget(list(values)) == list(values.values())
 
+    def job(self) -> None:
+        stream, fields = f"jobs:{self.number}", {b"round": b"%d" % self.rounds}
+        if self.jobs == 0:
+            assert self.connection.xgroup_create(stream, "crew", mkstream=True) is True
+        self.jobs += 1
+        entry = self.connection.xadd(stream, fields)
+        assert self.connection.xreadgroup("crew", "c", {stream: ">"}) == [[stream.encode(), [(entry, fields)]]]
+        assert self.connection.xack(stream, "crew", entry) == 1
+        assert self.connection.xreadgroup("crew", "c", {stream: ">"}) == []
+
     def check_at_rest(self) -> None:
         assert int(self.connection.get(f"count:{self.number}") or 0) == self.count
         assert (self.connection.get(f"text:{self.number}") or b"") == self.text
+        assert self.connection.xlen(f"jobs:{self.number}") == self.jobs
 
 
 def wait_for_rounds(clients: list[Client], rounds: int) -> None:

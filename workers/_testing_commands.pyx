@@ -44,7 +44,8 @@ cdef class Executor:
         self.position = max(arena.header.commit[0], arena.header.commit[<int>COMMIT_INTERNAL])
 
     def run(self, name: str, *words: bytes, database: int = 0, now_ms: int = 1000, keep: bool = True) -> bytes:
-        """Executes the command `name` (`container|sub`, then `words` begin with the key); answers its RESP2 reply.
+        """Executes the command `name` (`container|sub`, then `words` begin with the key; or an internal one, `@name`);
+        answers its RESP2 reply.
 
         Its changes stay unless it fails or `keep` is false.
         """
@@ -93,9 +94,11 @@ cdef class Executor:
         cdef bytes body = b"".join([*(len(word).to_bytes(4, "little") for word in arguments), *arguments])
         self.arguments = body
         self.call.parse(body, len(body), <uint32_t>len(arguments))
-        for first_key in find_keys(by_name[name], arguments)[:1]:
-            self.call.hash = hash_key(arguments[first_key], len(arguments[first_key]))
-        self.call.command = command_id(name)
+        self.call.command = 0
+        if name in by_name:
+            self.call.command = command_id(name)
+            for first_key in find_keys(by_name[name], arguments)[:1]:
+                self.call.hash = hash_key(arguments[first_key], len(arguments[first_key]))
         return 0
 
     cdef uint32_t _timed(self, Handler handler) except? 0xFFFFFFFF:

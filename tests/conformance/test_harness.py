@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import threading
 import time
 from collections import Counter
@@ -202,3 +203,24 @@ def test_source_entries_come_from_the_machines_own(tmp_path: Path) -> None:
     assert entries[".list"] == "deb-src [signed-by=/k.gpg] http://mirror.invalid/debian stable main\n"
     assert "Types: deb-src\nURIs: http://mirror.invalid/debian\n" in entries[".sources"]
     assert "off.invalid" not in str(entries)
+
+
+def test_the_suite_is_made_anew_when_its_adjustments_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "redis-7.0.1/tests").mkdir(parents=True)
+    (tmp_path / "redis-7.0.1/src").mkdir()
+    (tmp_path / "redis-7.0.1/tests/one.tcl").write_text("before\n")
+    (tmp_path / "apt").mkdir()
+    archive = shutil.make_archive(str(tmp_path / "apt/redis_7.0.1.orig"), "gztar", tmp_path, "redis-7.0.1")
+    Path(f"{archive}.asc").write_text("a signature")
+    for name, path in (("WORK", ""), ("APT", "apt"), ("SUITE", "redis"), ("ADJUSTED", "redis/adjusted")):
+        monkeypatch.setattr(source, name, tmp_path / path)
+    for after in ("after", "later"):
+        monkeypatch.setattr(source, "ADJUSTMENTS", (("tests/one.tcl", "before", after),))
+        for _ in range(2):
+            one = source.suite() / "tests/one.tcl"
+            assert one.read_text() == f"{after}\n"
+            kept = one.stat().st_ino
+        assert (source.suite() / "tests/one.tcl").stat().st_ino == kept
+    monkeypatch.setattr(source, "ADJUSTMENTS", (("tests/one.tcl", "not there", ""),))
+    with pytest.raises(source.SourceError, match="not as expected"):
+        source.suite()

@@ -25,6 +25,7 @@ from workers.types.hash cimport NO_EXPIRY, Field, field_pair, hash_each, hash_op
 from workers.types.list cimport List, list_open, list_values
 from workers.types.rdb cimport Writer
 from workers.types.set cimport is_set, set_members
+from workers.types.stream cimport StreamCursor, stream_first, stream_next, stream_open, stream_string
 from workers.types.values cimport value_save
 from workers.types.zset cimport Zset, is_zset, zset_pairs, zset_view
 
@@ -37,6 +38,7 @@ cdef enum RedisType:    # as Redis numbers types
     OF_SET = 2
     OF_ZSET = 3
     OF_HASH = 4
+    OF_STREAM = 6
 
 EXPIRES = b"!!expire!!"
 FIELD_EXPIRES = b"!!hexpire!!"
@@ -130,6 +132,21 @@ cdef bytes list_digest(Keyspace keyspace, Found *found, bytes digest):
     return digest
 
 
+cdef bytes stream_digest(Keyspace keyspace, Found *found, bytes digest):
+    # Entries count, groups do not.
+    cdef StreamCursor cursor
+    cdef uint64_t length
+    cdef const char *text
+    cdef bint more = stream_first(keyspace.arena, stream_open(keyspace, found), &cursor)
+    while more:
+        digest = mixed(digest, b"%d.%d" % (cursor.id.ms, cursor.id.seq))
+        for _string in range(cursor.strings):
+            text = stream_string(keyspace.arena, &cursor, &length)
+            digest = mixed(digest, PyBytes_FromStringAndSize(text, length))
+        more = stream_next(keyspace.arena, &cursor)
+    return digest
+
+
 cdef bytes value_digest(Keyspace keyspace, Found *found, bytes digest):
     # Tells nothing of the encoding. Where there is no order, items are joined by exclusive or.
     if found.entry.type <= STRING_BOXED:
@@ -144,6 +161,8 @@ cdef bytes value_digest(Keyspace keyspace, Found *found, bytes digest):
         digest = zset_digest(keyspace, found, kind(digest, OF_ZSET))
     elif is_hash(found):
         digest = hash_digest(keyspace, found, kind(digest, OF_HASH))
+    else:
+        digest = stream_digest(keyspace, found, kind(digest, OF_STREAM))
     return joined(digest, sha1(EXPIRES).digest()) if found.entry.expiry != -1 else digest
 
 

@@ -31,6 +31,9 @@ SCORES = st.sampled_from([b"0", b"1", b"(1", b"2.5", b"-inf", b"-inf", b"+inf", 
 LEX = st.sampled_from([b"[a", b"(c", b"-", b"-", b"+", b"+", b"[b", b"(", b"nonsense"])
 ENDS = st.one_of(RANKS, SCORES, LEX, st.sampled_from([b"1-1", b"nonsense"]))
 IDS = st.sampled_from([b"0", b"1-1", b"2", b"2-1", b"5-0", b"7-1", b"0-0", b"nonsense"])
+STREAM_ENDS = st.sampled_from(
+    [b"-", b"-", b"-", b"+", b"+", b"+", b"1-1", b"(1-1", b"2-1", b"5-0", b"0", b"nonsense"]
+)
 SMALL = st.sampled_from([b"0", b"1", b"1", b"1", b"2", b"2", b"3", b"3", b"-1", b"-2", b"nonsense"])
 COUNTS = st.sampled_from([b"1", b"1", b"2", b"2", b"3", b"10", b"500", b"-2", b"0"])
 # What DUMP answers for a value of each type: short ones, and ones that are too long to be packed.
@@ -44,8 +47,30 @@ DUMPS = st.sampled_from([
         "04010166c30540640076e05a000a006121615160ccf603",
         "1114140000000400816102010181620283322e3504ff0a00d44c6ea4f644d9d7",
         "0501c30540640061e05a00000000000000f03f0a00a51c38a052f368fb",
+        "13011000000000000000010000000000000001c34042404707470000001d0003014000078161020001020100200103010104014014400f00"
+        "0420134015000320090000200313dfff0202018162028178028163028179020801ff03050001010201040101670201020200000000000000"
+        "010000000000000001a1fefe04a20100000100000000000000020000000000000001a1fefe04a201000001010176a1fefe04a20100000200"
+        "000000000000010000000000000001000000000000000200000000000000010a00cba0a788396fa059",
     )
 ])
+# Of streams, ends are ids.
+AS_IDS = {
+    b"2.5": b"2-1", b"-inf": b"-", b"+inf": b"+", b"[a": b"(2-1", b"(c": b"(1-1", b"(1": b"5-0",
+    b"-7": b"2-1", b"3.5": b"+", b"short": b"5-0",
+}
+# What a stream's commands find: entries and groups, and some of them pending for consumers.
+STREAM_IN_USE: list[Words] = [
+    ("xadd", [b"a", b"1-1", b"a", b"1"]),
+    ("xadd", [b"a", b"2-1", b"b", b"2"]),
+    ("xadd", [b"a", b"5-0", b"a", b"3"]),
+    ("xadd", [b"b", b"2-1", b"a", b"4"]),
+    ("xgroup|create", [b"a", b"g", b"0"]),
+    ("xgroup|create", [b"a", b"h", b"1-1"]),
+    ("xgroup|create", [b"b", b"g", b"0"]),
+    ("xgroup|createconsumer", [b"a", b"g", b"v"]),
+    ("xgroup|createconsumer", [b"a", b"g", b"w"]),
+    ("xreadgroup", [b"GROUP", b"g", b"v", b"COUNT", b"2", b"STREAMS", b"a", b">"]),
+]
 OF_NAME: dict[str, st.SearchStrategy[bytes]] = {
     "serialized-value": DUMPS,
     "encoding": st.sampled_from([b"u8", b"i16", b"u63", b"i65"]),
@@ -161,10 +186,17 @@ def words_of(name: str) -> st.SearchStrategy[list[bytes]]:
     if name in ("zrange", "zrangestore"):
         return st.one_of(_zrange(name), _zrange(name), _zrange(name), several(by_name[name].args))
     ends = LEX if "lex" in name else SCORES
-    values = {"value": OF_NAME["bit"]} if name == "setbit" else {}
-    return several(by_name[name].args, {**OF_NAME, "min": ends, "max": ends, **values})
+    special = {"min": ends, "max": ends}
+    if name == "setbit":
+        special["value"] = OF_NAME["bit"]
+    if by_name[name].group == "stream":
+        special |= dict.fromkeys(("start", "end", "stop"), STREAM_ENDS)
+    return several(by_name[name].args, {**OF_NAME, **special})
 
 
 def call_of(name: str) -> st.SearchStrategy[Words]:
     """A call of one command with arguments that mostly make sense."""
-    return words_of(name).map(lambda words: (name, words))
+    words = words_of(name)
+    if by_name[name].group == "stream":
+        words = words.map(lambda drawn: [AS_IDS.get(word, word) for word in drawn])
+    return words.map(lambda drawn: (name, drawn))

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from shardkv.commands.table import by_name
-from tests.workers.commands.arguments import Words, call_of
+from tests.workers.commands.arguments import STREAM_IN_USE, Words, call_of
 from tests.workers.commands.test_rollback import DATA_COMMANDS, HANDLED, MIB, NOW, VALUES_OF
 from workers._testing_commands import Executor
 from workers.memory import _testing as a
@@ -46,6 +46,14 @@ LARGER: dict[str, list[bytes]] = {
     "ltrim": [b"a", b"1", b"-2"],
     "rpop": [b"a", b"400"],
     "spop": [b"a", b"500"],
+    "xautoclaim": [b"a", b"g", b"w", b"0", b"-", b"COUNT", b"100"],
+    "xclaim": [b"a", b"g", b"w", b"0", b"1-1", b"9-1", b"10-1", b"11-1"],
+    "xdel": [b"a", b"1-1", b"9-1", b"10-1", b"120-1"],
+    "xack": [b"a", b"g", b"1-1", b"9-1", b"10-1", b"11-1"],
+    "xgroup|destroy": [b"a", b"g"],
+    "xgroup|delconsumer": [b"a", b"g", b"v"],
+    "xreadgroup": [b"GROUP", b"g", b"v", b"COUNT", b"50", b"STREAMS", b"a", b">"],
+    "xtrim": [b"a", b"MAXLEN", b"2"],
     "zpopmin": [b"a", b"290"],
     "zremrangebylex": [b"a", b"-", b"+"],
     "zremrangebyrank": [b"a", b"1", b"-2"],
@@ -179,6 +187,19 @@ def fill(shard: Executor, group: str, size: str) -> None:
             setter, values = VALUES_OF[group]
             shard.run("del", key)
             shard.run(setter, key, *values[size == "large"])
+    if group == "stream":
+        fill_streams(shard, 150 if size == "large" else 0)
+
+
+def fill_streams(shard: Executor, more: int) -> None:
+    """Entries, groups and consumers, and so many entries in further nodes, half of them pending."""
+    for name, words in STREAM_IN_USE:
+        shard.run(name, *words, now_ms=NOW)
+    for number in range(more):
+        shard.run("xadd", b"a", b"%d-1" % (number + 9), b"field", b"value")
+    for consumer in (b"v", b"w") if more else ():
+        count = b"%d" % (more // 4)
+        shard.run("xreadgroup", b"GROUP", b"g", consumer, b"COUNT", count, b"STREAMS", b"a", b">", now_ms=NOW)
 
 
 def fill_up(shard: Executor, key: bytes, setter: str, pattern: bytes) -> None:
