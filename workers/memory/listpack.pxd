@@ -22,7 +22,8 @@ Invariants
     it, makes the offset stale; a new block (Box.block) makes pointers stale.
  3. Edits take a Box: block = the pack, length = bytes used, the block may be larger. They journal what they change,
     take another block when the pack outgrows it (freeing the old one) and a smaller one when the pack has become
-    shorter and most of it is unused, and leave the new block and length in the Box: the caller stores that (`Keyspace.set_box`).
+    shorter and most of it is unused, and leave the new block and length in the Box: the caller stores that
+    (`Keyspace.set_box`).
  4. Elements to be written may lie in the pack that is edited.
  5. An edit that only takes elements away needs no memory.
  6. Reading trusts the bytes: those from outside pass `pack_valid` first.
