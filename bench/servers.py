@@ -14,13 +14,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_PORT, LAST_PORT = 20000, 29999  # below the kernel's ephemeral ports: no outgoing connection takes one meanwhile
+GIVEN_MAX = 64  # lots of ports that were given out and are not given again so soon
 TRIES = 5  # at a port that another program took between the look and the start
 START_SECONDS = 60
 STOP_SECONDS = 20
@@ -66,13 +69,22 @@ def _program(name: str, package: str) -> str:
     return path
 
 
+_giving = threading.Lock()
+_given: deque[range] = deque(maxlen=GIVEN_MAX)
+
+
 def free_port(count: int = 1) -> int:
     """The first of `count` loopback ports in a row that no one listens on; raises ServerError when there are none.
 
-    Chosen by chance, so that programs which look at the same time hardly meet.
+    Chosen by chance, so that programs which look at the same time hardly meet; threads of one program are not given
+    the same.
     """
     for _ in range(100):
         first = random.randrange(FIRST_PORT, LAST_PORT - count)
+        with _giving:
+            if any(first < given.stop and given.start < first + count for given in _given):
+                continue
+            _given.append(range(first, first + count))
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(first, first + count):
                 probe = stack.enter_context(socket.socket())

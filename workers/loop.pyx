@@ -43,6 +43,8 @@ from shardkv.stats cimport (
     KEYS,
     KEYSPACE_HITS,
     KEYSPACE_MISSES,
+    LAZYFREED_OBJECTS,
+    LAZYFREE_PENDING,
     PEAK_MEMORY,
     RECOVERED_REPLIES,
     ROLLBACKS,
@@ -433,6 +435,7 @@ cdef class Worker:
         if self.now_ms >= self.next_tick:
             self.next_tick = self.now_ms + TICK_MS
             self._expire()
+            self._tell_counters()
             self._tell_cpu()
         return more
 
@@ -460,7 +463,6 @@ cdef class Worker:
             deleted = self._slice(reap=False)
             slices += 1
         self.block.counters[<int>ACTIVE_EXPIRE_US] += self._us_since(started)
-        self._tell_counters()
         return 0
 
     cdef uint64_t _us_since(self, uint64_t started) noexcept:
@@ -476,6 +478,9 @@ cdef class Worker:
             block.counters[<int>PEAK_MEMORY] = used
         block.counters[<int>EXPIRED_KEYS] += self.keyspace.expired
         self.keyspace.expired = 0
+        block.counters[<int>LAZYFREE_PENDING] = self.keyspace.to_reap()
+        block.counters[<int>LAZYFREED_OBJECTS] += self.keyspace.reaped
+        self.keyspace.reaped = 0
         block.counters[<int>KEYSPACE_HITS] += self.call.hits
         block.counters[<int>KEYSPACE_MISSES] += self.call.misses
         self.call.hits = self.call.misses = 0

@@ -40,6 +40,7 @@ cdef class Reactor:
     cdef int index
     cdef int epoll
     cdef list listeners
+    cdef bint resting         # the listeners are not watched until the next tend
     cdef uint64_t turn_ticks
     cdef uint64_t linger_ticks
     cdef bint scheduled       # a turn is
@@ -51,6 +52,9 @@ cdef class Reactor:
 
     cdef bint _serve(self, uint64_t deadline) except -1
     cdef void _schedule(self)
+    cdef void _rest(self)
+    cdef void _watch_listeners(self)
+    cdef void _ignore_listeners(self)
     cdef void _turn_away(self, int fd, const char *reason) noexcept
     cdef bint _linger(self) noexcept nogil
     cdef bint _may_sleep(self) noexcept nogil

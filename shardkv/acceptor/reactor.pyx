@@ -4,7 +4,7 @@ import os
 import resource
 
 from cpython.ref cimport Py_DECREF
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove, strlen
@@ -150,9 +150,9 @@ cdef class Reactor:
             raise OSError(errno, os.strerror(errno))
         self._watch(wake_fd, EPOLLIN | EPOLLET, WAKE_UP)
         self.listeners = list(listeners)
-        for number, listener in enumerate(self.listeners):
+        for listener in self.listeners:
             os.set_blocking(listener, False)
-            self._watch(listener, EPOLLIN, number + 1)
+        self._watch_listeners()
 
     def _watch(self, int fd, uint32_t events, uint64_t word):
         cdef epoll_event event
@@ -273,8 +273,8 @@ cdef class Reactor:
             length = sizeof(address)
             fd = accept4(listener, <sockaddr *>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd < 0:
-                if errno not in (EAGAIN, EINTR):
-                    log.warning("accept: %s", os.strerror(errno))
+                if errno not in (EAGAIN, EINTR, ECONNABORTED):
+                    self._rest()
                 return
             if self._connected() >= self.max_clients:
                 self._turn_away(fd, TOO_MANY_CLIENTS)
@@ -282,6 +282,20 @@ cdef class Reactor:
                 self._turn_away(fd, DENIED)
             else:
                 self._open(fd, &address, address.ss_family == AF_UNIX)
+
+    cdef void _rest(self):
+        """Lets new connections wait for the next `tend`: out of descriptors or memory, accept would only fail again."""
+        log.warning("cannot accept connections for now: %s", os.strerror(errno))
+        self._ignore_listeners()
+        self.resting = True
+
+    cdef void _watch_listeners(self):
+        for number, listener in enumerate(self.listeners):
+            self._watch(listener, EPOLLIN, number + 1)
+
+    cdef void _ignore_listeners(self):
+        for listener in self.listeners:
+            epoll_ctl(self.epoll, EPOLL_CTL_DEL, listener, NULL)
 
     cdef void _turn_away(self, int fd, const char *reason) noexcept:
         self.hub.counters[<int>REJECTED_CONNECTIONS] += 1
@@ -579,8 +593,8 @@ cdef class Reactor:
     def stop_accepting(self) -> None:
         """Takes no more connections and no more requests; what was taken is still answered."""
         cdef uint32_t place
-        for listener in self.listeners:
-            epoll_ctl(self.epoll, EPOLL_CTL_DEL, listener, NULL)
+        self._ignore_listeners()
+        self.resting = False
         for place in range(1, self.places.count):
             if self.places.clients[place] != NULL:
                 self.places.clients[place].closing = True
@@ -598,6 +612,9 @@ cdef class Reactor:
         cdef Client *client
         cdef uint32_t place
         self._tell_time()
+        if self.resting:
+            self.resting = False
+            self._watch_listeners()
         for place in range(1, self.places.count):
             client = self.places.clients[place]
             if client == NULL:

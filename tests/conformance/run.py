@@ -4,15 +4,24 @@
 there any more, is a failure; so is a failing test that no one accounts for. `beyond.tsv` accounts for the rest: unit,
 what the test needs that this version has not, name. `--update` adds tests that newly pass to the lists and takes them
 out of `beyond.tsv`: what must pass only grows.
+
+As many units run at once as there are cores (`--jobs`), each against a server of its own. Some tests of the suite
+measure time, so a unit that fails beside others is run once more by itself when the others are done; only that run
+counts, and its line says so. More than RERUNS such units are no accident of timing and fail at once.
 """
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
 
 from bench.servers import ServerError, free_port, running
 from tests.conformance import source, suite
@@ -23,9 +32,12 @@ UNITS = (
     "unit/type/string", "unit/type/incr", "unit/keyspace", "unit/expire", "unit/scan", "unit/bitops", "unit/bitfield",
     "unit/protocol", "unit/querybuf", "unit/info-command", "unit/quit", "unit/limits",
     "unit/type/list", "unit/type/list-2", "unit/type/list-3", "unit/sort",
-    "unit/type/hash", "unit/type/set", "unit/hyperloglog",
+    "unit/type/hash", "unit/type/set", "unit/type/zset", "unit/hyperloglog", "unit/geo",
+    "unit/dump", "unit/memefficiency", "unit/lazyfree",
 )
+LONGEST = ("unit/geo", "unit/type/zset", "unit/type/list-3", "unit/type/list")  # from 20 s on; they begin first
 WORKERS = (1, 3)
+RERUNS = 4
 WAITING = "blocking commands"  # a test that needs them is not run: it would wait for its clients
 FLAGS = ["--enable-debug-command", "yes"]
 
@@ -38,6 +50,15 @@ class Verdict:
     skipped: int
     failures: list[str] = field(default_factory=list)
     new: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    note: str = ""  # about the run, for the unit's line
+
+
+class Job(NamedTuple):
+    """A unit, and the number of workers it runs against."""
+
+    unit: str
+    workers: int
 
 
 def expected_file(workers: int, unit: str) -> Path:
@@ -70,8 +91,9 @@ def judge(unit: str, outcome: suite.Outcome, expected: Counter[str], beyond: dic
     return verdict
 
 
-def update(workers: int, unit: str, new: Counter[str]) -> None:
+def update(job: Job, new: Counter[str]) -> None:
     """Adds tests to the list; what every number of workers passes is not in `beyond.tsv` any more."""
+    unit, workers = job
     path = expected_file(workers, unit)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{name}\n" for name in sorted((read_expected(workers, unit) + new).elements())))
@@ -81,47 +103,71 @@ def update(workers: int, unit: str, new: Counter[str]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the chosen units; returns how many tests failed."""
-    folder = source.suite()
+    """Runs the chosen units, and reports each in its place; returns how many tests failed."""
+    tests = suite.Suite(source.suite())
+    beyond = read_beyond()
+    jobs = [Job(unit, workers) for workers in options.workers for unit in options.unit]
+    reruns = RERUNS if min(options.jobs, len(jobs)) > 1 else 0
     total = Verdict(0, 0)
-    for workers in options.workers:
-        for unit in options.unit:
-            begun = time.monotonic()
-            verdict = run_one(folder, unit, workers, options)
-            report(unit, workers, verdict, time.monotonic() - begun)
+    pool = ThreadPoolExecutor(options.jobs)
+    try:
+        futures = {job: pool.submit(run_one, tests, job, options, beyond) for job in sorted(jobs, key=haste)}
+        for job in jobs:
+            verdict = futures[job].result()
+            if verdict.failures and reruns:
+                reruns -= 1
+                wait(futures.values())
+                first, verdict = verdict, run_one(tests, job, options, beyond)
+                verdict.note = f", run again by itself after {len(first.failures)} failed beside other units"
+            if options.update:
+                update(job, verdict.new)
+            report(job, verdict)
             total.passed += verdict.passed
             total.skipped += verdict.skipped
             total.failures += verdict.failures
+    finally:
+        tests.end()
+        pool.shutdown(cancel_futures=True)
     print(f"{total.passed} passed, {len(total.failures)} failed, {total.skipped} skipped")
     return len(total.failures)
 
 
-def run_one(folder: Path, unit: str, workers: int, options: argparse.Namespace) -> Verdict:
+def haste(job: Job) -> int:
+    """What jobs are begun by: a long unit begun last would be waited for alone."""
+    return LONGEST.index(job.unit) if job.unit in LONGEST else len(LONGEST)
+
+
+def run_one(tests: suite.Suite, job: Job, options: argparse.Namespace, beyond: dict[tuple[str, str], str]) -> Verdict:
     """One unit against a fresh server."""
+    begun = time.monotonic()
     try:
-        with running(options.server, workers, FLAGS) as server:
-            waiting = [name for (where, name), needs in read_beyond().items() if where == unit and needs == WAITING]
-            outcome = suite.run_unit(folder, unit, server.port, free_port(64), options.timeout, waiting)
+        with running(options.server, job.workers, FLAGS) as server:
+            waiting = [name for (where, name), needs in beyond.items() if where == job.unit and needs == WAITING]
+            outcome = tests.run_unit(job.unit, server.port, free_port(64), options.timeout, waiting)
             if server.process.poll() is not None:
                 outcome.trouble.append(f"the server ended with status {server.process.returncode}")
     except ServerError as error:
         outcome = suite.Outcome(trouble=[str(error)])
-    verdict = judge(unit, outcome, read_expected(workers, unit), read_beyond())
-    if options.update:
-        update(workers, unit, verdict.new)
+    verdict = judge(job.unit, outcome, read_expected(job.workers, job.unit), beyond)
+    verdict.seconds = time.monotonic() - begun
     return verdict
 
 
-def report(unit: str, workers: int, verdict: Verdict, seconds: float) -> None:
+def report(job: Job, verdict: Verdict) -> None:
     """A line for the unit, and below it what failed and what is new."""
-    where = f"{workers} worker{'s' if workers > 1 else ''}"
+    where = f"{job.workers} worker{'s' if job.workers > 1 else ''}"
     counts = f"{verdict.passed} passed, {len(verdict.failures)} failed, {verdict.skipped} skipped"
-    print(f"{unit:<20} {where:<10} {counts}  ({seconds:.1f} s)")
+    print(f"{job.unit:<20} {where:<10} {counts}  ({verdict.seconds:.1f} s{verdict.note})")
     for failure in verdict.failures:
         print(f"    failed: {failure}")
     for name in verdict.new:
         print(f"    new: {name}")
     sys.stdout.flush()
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a run as Ctrl-C does: with everything that it started."""
+    raise KeyboardInterrupt
 
 
 def main() -> int:
@@ -130,16 +176,23 @@ def main() -> int:
     parser.add_argument("--unit", action="append", choices=UNITS, help="only this unit; may be repeated")
     parser.add_argument("--workers", action="append", type=int, help="only with that many workers; may be repeated")
     parser.add_argument("--server", choices=("shardkv", "redis"), default="shardkv", help="redis: a baseline")
-    parser.add_argument("--timeout", type=float, default=120, metavar="SECONDS", help="for one unit (120)")
+    parser.add_argument(
+        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="units that run at once (%(default)s: the cores)"
+    )
+    parser.add_argument("--timeout", type=float, default=300, metavar="SECONDS", help="for one unit (%(default)s)")
     parser.add_argument("--update", action="store_true", help="add tests that newly pass to the lists")
     options = parser.parse_args()
+    options.jobs = max(options.jobs, 1)
     options.unit = options.unit or UNITS
     options.workers = options.workers or (WORKERS if options.server == "shardkv" else WORKERS[:1])
     if suite.tclsh() is None:
         print("conformance needs Tcl: apt-get install tcl", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         return min(run(options), 1)
+    except KeyboardInterrupt:
+        return 130
     except (source.SourceError, ServerError) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2

@@ -5,11 +5,13 @@ The suite prints a line per test, `[ok]: name (12 ms)`, `[err]: name in tests/un
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,6 @@ LINE = re.compile(r"\[(ok|err|skip|ignore|exception|TIMEOUT)\]: ?(.*)")
 ELAPSED = re.compile(r" \(\d+ ms\)$")
 PLACE = re.compile(r" in tests/\S+\.tcl$")
 REASON = re.compile(r"(?:^|: )(?:Tag: .*|Not supported .*|large memory flag not provided)$")
-
 
 @dataclass
 class Outcome:
@@ -37,37 +38,72 @@ def tclsh() -> str | None:
     return next(filter(None, map(shutil.which, ("tclsh8.6", "tclsh8.7", "tclsh8.5", "tclsh"))), None)
 
 
-def run_unit(
-    folder: Path, unit: str, port: int, control_port: int, seconds: float, left_out: Sequence[str] = ()
-) -> Outcome:
-    """Runs `unit` (as unit/type/string) of the suite in `folder` against 127.0.0.1:`port`, but for some tests.
+class Suite:
+    """The suite in `folder`; its units may run in several threads at once."""
 
-    The suite's own two processes talk over one of 32 ports from `control_port` on. After `seconds` they are killed, and
-    what was read until then is the outcome, with the time-out as trouble.
-    """
-    command = [
-        tclsh() or "tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port", str(port), "--single", unit,
-        "--durable", "--tags", "-needs:repl", "--baseport", str(control_port + 32), "--timeout", str(int(seconds)),
-    ]
-    for name in left_out:
-        command += ["--skiptest", name]
-    process = subprocess.Popen(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, "TERM": "dumb"}, start_new_session=True,
-    )
-    late = False
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        late = True
-        os.killpg(process.pid, signal.SIGKILL)  # the session is ours: the suite and its client, nothing else
-        output, _ = process.communicate()
-    outcome = parse(output.decode(errors="replace"))
-    if late:
-        outcome.trouble.append(f"timed out after {seconds:.0f} s")
-    elif process.returncode and not (outcome.failed or outcome.trouble):
-        outcome.trouble.append(f"the suite ended with status {process.returncode}: {last_line(output)}")
-    return outcome
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ended = False
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()  # of both
+
+    def run_unit(
+        self, unit: str, port: int, control_port: int, seconds: float, left_out: Sequence[str] = ()
+    ) -> Outcome:
+        """Runs `unit` (as unit/type/string) against 127.0.0.1:`port`, but for some tests.
+
+        The suite's own two processes talk over one of 32 ports from `control_port` on. After `seconds` they are killed,
+        and what was read until then is the outcome, with the time-out as trouble.
+        """
+        command = [
+            tclsh() or "tclsh", "tests/test_helper.tcl", "--host", "127.0.0.1", "--port", str(port), "--single", unit,
+            "--durable", "--tags", "-needs:repl", "--baseport", str(control_port + 32), "--timeout", str(int(seconds)),
+        ]
+        for name in left_out:
+            command += ["--skiptest", name]
+        process = self._start(command)
+        if process is None:
+            return Outcome(trouble=["not run any more"])
+        late = False
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            late = True
+            kill_session(process.pid)
+            output, _ = process.communicate()
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        outcome = parse(output.decode(errors="replace"))
+        if late:
+            outcome.trouble.append(f"timed out after {seconds:.0f} s")
+        elif process.returncode and not (outcome.failed or outcome.trouble):
+            outcome.trouble.append(f"the suite ended with status {process.returncode}: {last_line(output)}")
+        return outcome
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self.ended:
+                return None
+            process = subprocess.Popen(
+                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                env={**os.environ, "TERM": "dumb"}, start_new_session=True,
+            )
+            self._running.add(process)
+            return process
+
+    def end(self) -> None:
+        """Kills every unit that runs, whose `run_unit` returns then; no other will start."""
+        with self._lock:
+            self.ended = True
+            for process in self._running:
+                kill_session(process.pid)
+
+
+def kill_session(pid: int) -> None:
+    """Kills a session that was started here: the suite and its client, nothing else."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def last_line(output: bytes) -> str:

@@ -1,7 +1,11 @@
 """What the harness makes of the suite's output, of its lists, and of apt's package sources."""
 from __future__ import annotations
 
+import argparse
+import threading
+import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,13 +80,99 @@ def test_trouble_is_a_failure() -> None:
     assert verdict(suite.Outcome(trouble=["timed out"])).failures == ["timed out"]
 
 
+Runs = Callable[..., int]
+
+
+@pytest.fixture
+def run_units(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Runs:
+    """Runs units that do what a function says, which is given the job and how often it has run before."""
+
+    def run_units(do: Callable[[run.Job, int], list[str]], *units: str, jobs: int = 4) -> int:
+        done: Counter[run.Job] = Counter()
+
+        def run_one(tests: suite.Suite, job: run.Job, options: argparse.Namespace, beyond: object) -> run.Verdict:
+            done[job] += 1
+            return run.Verdict(1, 0, do(job, done[job] - 1))
+
+        monkeypatch.setattr(source, "suite", lambda: tmp_path)
+        monkeypatch.setattr(run, "run_one", run_one)
+        return run.run(argparse.Namespace(unit=units, workers=(1,), jobs=jobs, update=False))
+
+    return run_units
+
+
+def lines(text: str) -> list[str]:
+    """The first word of each line."""
+    return [line.split()[0] for line in text.splitlines()]
+
+
+def test_units_run_side_by_side_and_are_reported_in_order(run_units: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    together = threading.Barrier(3, timeout=20)
+
+    def do(job: run.Job, before: int) -> list[str]:
+        together.wait()
+        time.sleep(0.01 * "cba".index(job.unit))
+        return []
+
+    assert run_units(do, "a", "b", "c") == 0
+    assert lines(capsys.readouterr().out) == ["a", "b", "c", "3"]
+
+
+def test_what_fails_beside_others_is_run_again_by_itself(run_units: Runs, capsys: pytest.CaptureFixture[str]) -> None:
+    running: list[str] = []
+    others: list[int] = []
+
+    def do(job: run.Job, before: int) -> list[str]:
+        running.append(job.unit)
+        if before:
+            others.append(len(running) - 1)
+        time.sleep(0.01)
+        running.remove(job.unit)
+        return ["late"] if job.unit == "broken" or (job.unit == "flaky" and not before) else []
+
+    assert run_units(do, "flaky", "good", "broken", "fine") == 1
+    printed = capsys.readouterr().out
+    assert lines(printed) == ["flaky", "good", "broken", "failed:", "fine", "4"]
+    assert others == [0, 0]
+    assert printed.count("run again by itself after 1 failed beside other units") == 2
+    assert run_units(do, "flaky", jobs=1) == 1
+
+
+def test_many_failures_are_no_accident(run_units: Runs) -> None:
+    again: list[str] = []
+
+    def do(job: run.Job, before: int) -> list[str]:
+        again.extend([job.unit] * before)
+        return ["broken"]
+
+    units = [str(number) for number in range(run.RERUNS + 3)]
+    assert run_units(do, *units) == len(units)
+    assert again == units[:run.RERUNS]
+
+
+def test_ending_the_suite_ends_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_helper.tcl").write_text("echo '[ok]: one (1 ms)'; echo begun >begun; sleep 600; true")
+    monkeypatch.setattr(suite, "tclsh", lambda: "sh")
+    tests = suite.Suite(tmp_path)
+    outcomes: list[suite.Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(tests.run_unit("unit/quit", 1, 2, 300)))
+    thread.start()
+    while not (tmp_path / "begun").exists():
+        time.sleep(0.001)
+    tests.end()
+    thread.join(timeout=20)
+    assert outcomes[0].passed == {"one": 1} and outcomes[0].trouble
+    assert tests.run_unit("unit/quit", 1, 2, 300).trouble == ["not run any more"]
+
+
 def test_update_adds_and_takes_out_of_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "HERE", tmp_path)
     monkeypatch.setattr(run, "BEYOND", tmp_path / "beyond.tsv")
     run.BEYOND.write_text("# unit, needs, name\nunit/quit\tlists\tlater\nunit/quit\tsets\tmuch later\n")
-    run.update(1, "unit/quit", Counter(["later"]))
+    run.update(run.Job("unit/quit", 1), Counter(["later"]))
     assert run.read_beyond() == {("unit/quit", "later"): "lists", ("unit/quit", "much later"): "sets"}
-    run.update(3, "unit/quit", Counter(["later", "later"]))
+    run.update(run.Job("unit/quit", 3), Counter(["later", "later"]))
     assert run.read_beyond() == {("unit/quit", "much later"): "sets"}
     assert run.read_expected(3, "unit/quit") == {"later": 2}
 

@@ -4,10 +4,11 @@
     @debug-digest db key     40 hex digits that depend on the value and on whether it expires; zeros where there is none
     @debug-digest            the same over all databases, keys and values of the shard
 
-Digests are joined by exclusive or, so neither the order of keys nor the number of shards matters.
+Digests are joined by exclusive or, so neither the order of keys nor the number of shards matters. A value's digest is
+Redis's.
 """
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from hashlib import sha1
 
@@ -17,21 +18,42 @@ from shardkv.hashing cimport hash_key
 from workers.call cimport Argument, Call
 from workers.commands.generic cimport database
 from workers.commands.keyspace cimport encoding_name, idle_seconds
+from workers.memory.entry cimport HASH_TABLE, LIST_PACKED, LIST_TREE, STRING_BOXED
 from workers.memory.keyspace cimport Found, Keyspace
 from workers.registry cimport native
+from workers.types.hash cimport NO_EXPIRY, Field, field_pair, hash_each, hash_open, is_hash
+from workers.types.list cimport List, list_open, list_values
+from workers.types.rdb cimport Writer
+from workers.types.set cimport is_set, set_members
+from workers.types.values cimport value_save
+from workers.types.zset cimport Zset, is_zset, zset_pairs, zset_view
 
 cdef enum:
     DIGEST_BYTES = 20
-    STRING_TYPE = 0     # as Redis numbers types
+
+cdef enum RedisType:    # as Redis numbers types
+    OF_STRING = 0
+    OF_LIST = 1
+    OF_SET = 2
+    OF_ZSET = 3
+    OF_HASH = 4
 
 EXPIRES = b"!!expire!!"
+FIELD_EXPIRES = b"!!hexpire!!"
 
 
 cdef int look(Call call, Found *found) except -1:
     cdef Argument *key = &call.argv[2]
     if call.argc != 3:
         raise CommandError("ERR a database and a key are needed")
-    call.home.keyspace.peek(database(call, 1), key.bytes, key.length, hash_key(key.bytes, key.length), found)
+    return look_up(call.home.keyspace, database(call, 1), key.bytes, key.length, found)
+
+
+cdef int look_up(Keyspace keyspace, int db, const char *key, uint64_t length, Found *found) except -1:
+    # A hash of which all fields have expired does not exist.
+    keyspace.peek(db, key, length, hash_key(key, length), found)
+    if found.exists and found.entry.type == HASH_TABLE:
+        hash_open(keyspace, found)
     return 0
 
 
@@ -44,13 +66,11 @@ cdef bytes value_of(Keyspace keyspace, Found *found):
 
 # -- DEBUG OBJECT
 
-cdef int64_t serialized_length(uint64_t length) noexcept:
-    # Of a string in an RDB file, uncompressed: a length of 1, 2 or 5 bytes, and the string.
-    if length < 1 << 6:
-        return length + 1
-    if length < 1 << 14:
-        return length + 2
-    return length + 5
+cdef uint64_t serialized_length(Keyspace keyspace, Found *found) except 0:
+    # In an RDB file, without the byte that tells the type.
+    cdef Writer writer = Writer()
+    value_save(keyspace, found, writer)
+    return writer.used - 1
 
 
 cdef int debug_object_command(Call call) except -1:
@@ -61,7 +81,7 @@ cdef int debug_object_command(Call call) except -1:
         return call._reply.null()
     return call._reply.string(
         f"Value at:0x{found.entry.offset:x} refcount:1 encoding:{encoding_name(found.entry.type).decode()} "
-        f"serializedlength:{serialized_length(len(value_of(keyspace, &found)))} lru:{found.entry.clock} "
+        f"serializedlength:{serialized_length(keyspace, &found)} lru:{found.entry.clock} "
         f"lru_seconds_idle:{idle_seconds(keyspace, &found)}"
     )
 
@@ -77,9 +97,58 @@ cdef bytes mixed(bytes digest, bytes data):
     return sha1(joined(digest, sha1(data).digest())).digest()
 
 
+cdef int gather_field(void *context, Field *field) except -1:
+    (<list>context).append((field_pair(field), field.expiry))
+    return 0
+
+
+cdef bytes hash_digest(Keyspace keyspace, Found *found, bytes digest):
+    cdef list fields = []
+    hash_each(keyspace, found, gather_field, <void *>fields)
+    for (name, value), expiry in fields:
+        item = mixed(mixed(bytes(DIGEST_BYTES), name), value)
+        if expiry != NO_EXPIRY:
+            item = joined(item, sha1(FIELD_EXPIRES).digest())
+        digest = joined(digest, sha1(item).digest())
+    return digest
+
+
+cdef bytes zset_digest(Keyspace keyspace, Found *found, bytes digest):
+    cdef Zset zset
+    zset_view(keyspace, found, &zset)
+    for score, member in zset_pairs(keyspace.arena, &zset, 0, zset.count, False):
+        item = mixed(mixed(bytes(DIGEST_BYTES), member), b"%.17g" % score)
+        digest = joined(digest, sha1(item).digest())
+    return digest
+
+
+cdef bytes list_digest(Keyspace keyspace, Found *found, bytes digest):
+    cdef List it
+    list_open(keyspace, found, &it)
+    for element in list_values(keyspace.arena, &it, 0, it.length, False):
+        digest = mixed(digest, element)
+    return digest
+
+
 cdef bytes value_digest(Keyspace keyspace, Found *found, bytes digest):
-    digest = mixed(mixed(digest, STRING_TYPE.to_bytes(4)), value_of(keyspace, found))
+    # Tells nothing of the encoding. Where there is no order, items are joined by exclusive or.
+    if found.entry.type <= STRING_BOXED:
+        digest = mixed(kind(digest, OF_STRING), value_of(keyspace, found))
+    elif found.entry.type == LIST_PACKED or found.entry.type == LIST_TREE:
+        digest = list_digest(keyspace, found, kind(digest, OF_LIST))
+    elif is_set(found):
+        digest = kind(digest, OF_SET)
+        for member in set_members(keyspace, found):
+            digest = joined(digest, sha1(member).digest())
+    elif is_zset(found):
+        digest = zset_digest(keyspace, found, kind(digest, OF_ZSET))
+    elif is_hash(found):
+        digest = hash_digest(keyspace, found, kind(digest, OF_HASH))
     return joined(digest, sha1(EXPIRES).digest()) if found.entry.expiry != -1 else digest
+
+
+cdef bytes kind(bytes digest, int type):
+    return mixed(digest, type.to_bytes(4))
 
 
 cdef bytes database_digest(Keyspace keyspace, int db):
@@ -91,7 +160,7 @@ cdef bytes database_digest(Keyspace keyspace, int db):
     while True:
         cursor = keyspace.scan(db, cursor, keys)
         for key, _ in keys:
-            keyspace.peek(db, key, len(key), hash_key(key, len(key)), &found)
+            look_up(keyspace, db, key, len(key), &found)
             if found.exists:
                 start = mixed(mixed(bytes(DIGEST_BYTES), db.to_bytes(4)), key)
                 digest = joined(digest, value_digest(keyspace, &found, start))

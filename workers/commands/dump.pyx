@@ -1,9 +1,14 @@
-"""DUMP and RESTORE."""
-from libc.stdint cimport INT64_MAX, int64_t, uint32_t
+"""DUMP and RESTORE, and what DEBUG RELOAD makes of them.
+
+    @debug-reload position …    each shard's position, -1 = it is through; goes on a little and answers the next
+"""
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from shardkv.errors import SYNTAX, CommandError
 
+from shardkv.hashing cimport hash_key
 from workers.call cimport Call
+from workers.commands.keyspace cimport CURSOR_BITS
 from workers.commands.strings cimport find_to_set
 from workers.memory.entry cimport CLOCK_MASK, HASH_TABLE
 from workers.memory.keyspace cimport Found, Keyspace
@@ -11,6 +16,9 @@ from workers.registry cimport native
 from workers.types.hash cimport hash_open
 from workers.types.rdb cimport Reader, Writer
 from workers.types.values cimport value_load, value_save
+
+cdef enum:
+    RELOAD_KEYS = 64            # at least, of one step
 
 BUSY_KEY = "BUSYKEY Target key name already exists."
 BAD_TTL = "ERR Invalid TTL value, must be >= 0"
@@ -108,5 +116,52 @@ cdef int set_idle(Keyspace keyspace, Found *found, int64_t seconds) except -1:
     return 0
 
 
+# -- DEBUG RELOAD: a value at a time, as nothing but the arena keeps the data
+
+cdef int reload_value(Call call, int db, bytes key) except -1:
+    """Writes a value as a dump, and in its place reads it back. A key keeps its expiry."""
+    cdef Found found
+    cdef Keyspace keyspace = call.home.keyspace
+    cdef Writer writer = Writer()
+    cdef Reader reader = Reader()
+    cdef int64_t expiry
+    cdef int version
+    keyspace.peek(db, key, len(key), hash_key(key, len(key)), &found)
+    if not found.exists:
+        return 0
+    expiry = found.entry.expiry
+    version = value_save(keyspace, &found, writer)
+    keyspace.delete(db, &found, True)
+    if version == 0:
+        return 0
+    writer.seal(version)
+    reader.string_max = INT64_MAX
+    reader.open(writer.bytes, writer.used)
+    value_load(keyspace, call.limits, &found, key, len(key), reader)
+    return keyspace.set_expiry(db, &found, expiry)
+
+
+cdef int debug_reload_command(Call call) except -1:
+    """A position is database << 48 | cursor within it."""
+    cdef int64_t position = call.integer(1 + call.home.index)
+    cdef Keyspace keyspace = call.home.keyspace
+    cdef int db = <int>(position >> CURSOR_BITS), next_db = db
+    cdef uint64_t cursor = <uint64_t>position & ((<uint64_t>1 << CURSOR_BITS) - 1)
+    cdef list keys = []
+    if not 0 <= db < keyspace.databases:
+        return call._reply.string("-1")
+    while <int>len(keys) < RELOAD_KEYS:
+        cursor = keyspace.scan(db, cursor, keys)
+        if cursor == 0:
+            next_db += 1
+            break
+    for key, _type in keys:
+        reload_value(call, db, key)
+    if next_db == keyspace.databases:
+        return call._reply.string("-1")
+    return call._reply.string(str(<uint64_t>next_db << CURSOR_BITS | cursor))
+
+
+native("@debug-reload", debug_reload_command)
 native("dump", dump_command)
 native("restore", restore_command)

@@ -21,7 +21,6 @@ from workers.memory.keyspace cimport Found, Keyspace
 from workers.registry cimport native
 
 cdef enum:
-    CURSOR_BITS = 48
     SCAN_COUNT = 10             # keys a SCAN looks at when COUNT is not given
     CLUSTERS_PER_KEY = 10       # SCAN passes so many clusters for each key of COUNT before it answers what it met
     CLOCK_MASK = 0xFFFFFF

@@ -254,7 +254,7 @@ def owned(Keyspace keyspace) -> list[int]:
     """Offsets of every block that the keyspace reaches, the graveyard's too; each once if all is well."""
     cdef Arena arena = keyspace.arena
     cdef KeyspaceRoot *root = <KeyspaceRoot *>arena.at(keyspace.root)
-    cdef uint64_t dead, index
+    cdef uint64_t dead, index, values = 0
     cdef TableRoot *table
     cdef int db
     blocks = [keyspace.root]
@@ -264,20 +264,29 @@ def owned(Keyspace keyspace) -> list[int]:
     dead = root.dead_blocks
     while dead:
         blocks.append(dead)
+        values += (<DeadBlock *>arena.at(dead)).values
         dead = (<DeadBlock *>arena.at(dead)).next
     dead = root.dead_trees
     while dead:
         blocks.append(dead)
         own_tree(arena, dead, blocks)
+        values += (<TreeHead *>arena.at(dead)).values
         dead = (<TreeHead *>arena.at(dead)).next
     dead = root.dead_tables
     while dead:
         table = &(<TableGrave *>arena.at(dead)).root
         blocks.append(dead)
+        values += table.deepest
         for index in distinct(arena, table, table.expiring):
             own_segment(arena, index, blocks)
         dead = (<TableGrave *>arena.at(dead)).next
+    assert values == root.dead_values
     return blocks
+
+
+def reaped(Keyspace keyspace) -> tuple[int, int]:
+    """How many values are in the graveyard, and how many have been freed from it by this process."""
+    return keyspace.to_reap(), keyspace.reaped
 
 
 cdef list distinct(Arena arena, TableRoot *table, uint64_t index):

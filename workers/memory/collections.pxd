@@ -17,7 +17,8 @@ Invariants
     its items name go with it.
  2. Unlinking is done in the transaction that deletes the key, in a few steps whatever the size: tables go to the
     graveyard by their directory, trees by the block they are in, large blocks by themselves. It needs no memory.
- 3. `reap` frees what is in the graveyard in steps. What is found there while freeing is unlinked in its turn.
+ 3. `reap` frees what is in the graveyard in steps. What is found there while freeing is unlinked in its turn. What is
+    in the graveyard says how many values of keys it stands for; KeyspaceRoot.dead_values is their sum.
  4. Copying is linear, and done in one transaction.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -34,7 +35,7 @@ cdef enum TreeOwns:
 cdef struct TreeHead:
     uint64_t next           # of the list of dead trees; unused while alive
     uint32_t owns
-    uint32_t _pad
+    uint32_t values         # of keys that count as freed with it; unused while alive
     TreeRoot tree
 
 cdef struct ListRoot:
@@ -75,13 +76,15 @@ cdef struct Pending:
 
 # -- what the keyspace asks for; `root` is where the graveyard's lists begin
 
-# Unlinks the collection of an entry, and frees what is small at once.
+# Unlinks the value of a key, and frees what is small at once; `lazily`: no large block either.
 cdef int collection_free(Arena arena, KeyspaceRoot *root, EntryView *entry, bint lazily) except -1
-# Frees from the graveyard, about `budget` items or blocks; 1 = more to do.
-cdef int collections_reap(Arena arena, KeyspaceRoot *root, int budget) except -1
-# Puts a table that was unlinked on the graveyard: its directory's block.
-cdef int bury_table(Arena arena, KeyspaceRoot *root, uint64_t directory) except -1
-cdef int bury_block(Arena arena, KeyspaceRoot *root, uint64_t block) except -1
+# Frees from the graveyard, about `budget` items or blocks; 1 = more to do. Adds the values that are gone to `reaped`.
+cdef int collections_reap(Arena arena, KeyspaceRoot *root, int budget, uint64_t *reaped) except -1
+# Put on the graveyard, for so many values of keys (0 if not given: part of another): a table that was unlinked, by its
+# directory's block; a block; a tree nothing uses any more, by the block that begins with its TreeHead.
+cdef int bury_table(Arena arena, KeyspaceRoot *root, uint64_t directory, uint64_t values=*) except -1
+cdef int bury_block(Arena arena, KeyspaceRoot *root, uint64_t block, uint64_t values=*) except -1
+cdef int bury_tree(Arena arena, KeyspaceRoot *root, uint64_t block, uint64_t values=*) except -1
 # Makes the same collection in the target; fills `box`.
 cdef int collection_copy(Arena source, Arena target, EntryView *entry, Box *box) except -1
 # Bytes that the collection has taken from the allocator. With samples > 0, those of so many items stand for all.

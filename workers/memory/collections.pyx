@@ -19,7 +19,7 @@ from workers.memory.tree cimport (
 cdef enum:
     MIB = 1 << 20
     LAZY_BLOCK = MIB        # from this length on, a block unlinked lazily goes to the graveyard
-    SMALL_ITEMS = 64        # a collection of no more items is freed at once, unless lazily
+    SMALL_ITEMS = 64        # a collection of no more items is freed at once, unless it lies in another
     WHOLE = 1 << 30         # a budget that is never used up
 
 
@@ -78,57 +78,79 @@ cdef int bury_entry(void *context, uint64_t entry) except -1:
     cdef Arena arena = <Arena>(<Burial *>context).arena
     cdef EntryView view
     entry_view(arena.base, entry, &view)
-    collection_free(arena, (<Burial *>context).root, &view, True)
+    unlink(arena, (<Burial *>context).root, &view, True, 0)
     return arena.free(entry)
 
 
 cdef int bury_item(void *context, uint64_t block) except -1:
-    return release_block(<Arena>(<Burial *>context).arena, (<Burial *>context).root, block, True)
+    return release_block(<Arena>(<Burial *>context).arena, (<Burial *>context).root, block, True, 0)
 
 
 cdef int collection_free(Arena arena, KeyspaceRoot *root, EntryView *entry, bint lazily) except -1:
+    return unlink(arena, root, entry, lazily, 1)
+
+
+cdef int unlink(Arena arena, KeyspaceRoot *root, EntryView *entry, bint lazily, uint64_t values) except -1:
+    """A key's value (`values` = 1), or what lies in one (0)."""
     cdef Box box
-    cdef uint64_t table
-    cdef TreeHead *head
+    cdef uint64_t table, small = SMALL_ITEMS if values else 0
     if entry.type < STRING_BOXED:
         return 0
     box = entry_box(entry)
     if root_bytes(entry.type) == 0:
-        return release_block(arena, root, box.block, lazily)
+        return release_block(arena, root, box.block, lazily, values)
     table = table_in(entry.type, box.block)
     if table:
-        release_table(arena, root, table, lazily)
+        release_table(arena, root, table, small, 0 if has_tree(entry.type) else values)
     if not has_tree(entry.type):
         return arena.free(box.block)
-    head = <TreeHead *>arena.at(box.block)
-    if not lazily and head.tree.items <= SMALL_ITEMS and reap_tree(arena, root, box.block, WHOLE):
+    if (<TreeHead *>arena.at(box.block)).tree.items <= small and reap_tree(arena, root, box.block, WHOLE):
         return arena.free(box.block)
-    arena.put64(box.block, root.dead_trees)         # TreeHead.next
-    return arena.set_word(&root.dead_trees, box.block)
+    return bury_tree(arena, root, box.block, values)
 
 
-cdef int release_block(Arena arena, KeyspaceRoot *root, uint64_t block, bint lazily) except -1:
+cdef int release_block(Arena arena, KeyspaceRoot *root, uint64_t block, bint lazily, uint64_t values) except -1:
     if lazily and arena.usable(block) >= LAZY_BLOCK:
-        return bury_block(arena, root, block)
+        return bury_block(arena, root, block, values)
     return arena.free(block)
 
 
-cdef int release_table(Arena arena, KeyspaceRoot *root, uint64_t table, bint lazily) except -1:
+cdef int release_table(Arena arena, KeyspaceRoot *root, uint64_t table, uint64_t small, uint64_t values) except -1:
     cdef uint64_t items = (<TableRoot *>arena.at(table)).count
     cdef uint64_t directory = table_unlink(arena, table)
-    if directory == 0 or (not lazily and items <= SMALL_ITEMS and reap_table(arena, root, directory, WHOLE)):
+    if directory == 0 or (items <= small and reap_table(arena, root, directory, WHOLE)):
         return 0
-    return bury_table(arena, root, directory)
+    return bury_table(arena, root, directory, values)
 
 
-cdef int bury_block(Arena arena, KeyspaceRoot *root, uint64_t block) except -1:
-    arena.put64(block, root.dead_blocks)            # DeadBlock.next
+cdef int bury_block(Arena arena, KeyspaceRoot *root, uint64_t block, uint64_t values=0) except -1:
+    cdef DeadBlock dead
+    dead.next, dead.values = root.dead_blocks, values
+    arena.write(block, <const char *>&dead, sizeof(DeadBlock))
+    arena.set_word(&root.dead_values, root.dead_values + values)
     return arena.set_word(&root.dead_blocks, block)
 
 
-cdef int bury_table(Arena arena, KeyspaceRoot *root, uint64_t directory) except -1:
+cdef int bury_table(Arena arena, KeyspaceRoot *root, uint64_t directory, uint64_t values=0) except -1:
+    cdef TableGrave *grave = <TableGrave *>arena.at(directory)
     arena.put64(directory, root.dead_tables)        # TableGrave.next
+    arena.put32(arena.offset_of(&grave.root.deepest), <uint32_t>values)
+    arena.set_word(&root.dead_values, root.dead_values + values)
     return arena.set_word(&root.dead_tables, directory)
+
+
+cdef int bury_tree(Arena arena, KeyspaceRoot *root, uint64_t block, uint64_t values=0) except -1:
+    cdef TreeHead *head = <TreeHead *>arena.at(block)
+    arena.put64(block, root.dead_trees)             # TreeHead.next
+    arena.put32(arena.offset_of(&head.values), <uint32_t>values)
+    arena.set_word(&root.dead_values, root.dead_values + values)
+    return arena.set_word(&root.dead_trees, block)
+
+
+cdef int exhume(Arena arena, KeyspaceRoot *root, uint64_t *first, uint64_t next, uint64_t values) except -1:
+    """Takes the first off a list of the dead; `next` follows it."""
+    arena.set_word(&root.dead_values, root.dead_values - values)
+    return arena.set_word(first, next)
 
 
 cdef int reap_table(Arena arena, KeyspaceRoot *root, uint64_t directory, int budget) except -1:
@@ -146,32 +168,37 @@ cdef int reap_tree(Arena arena, KeyspaceRoot *root, uint64_t block, int budget) 
     return tree_dismantle(arena, tree_in(block), budget, bury_item, &burial)
 
 
-cdef int collections_reap(Arena arena, KeyspaceRoot *root, int budget) except -1:
+cdef int collections_reap(Arena arena, KeyspaceRoot *root, int budget, uint64_t *reaped) except -1:
     # What is dismantled is off its list meanwhile, as its items may be put on that list.
-    cdef uint64_t dead, items
+    cdef uint64_t dead, items, values
     while budget > 0 and root.dead_blocks:
         dead = root.dead_blocks
+        values = (<DeadBlock *>arena.at(dead)).values
         budget -= 1 + <int>(arena.usable(dead) // MIB)
-        arena.set_word(&root.dead_blocks, (<DeadBlock *>arena.at(dead)).next)
+        exhume(arena, root, &root.dead_blocks, (<DeadBlock *>arena.at(dead)).next, values)
         arena.free(dead)
+        reaped[0] += values
     while budget > 0 and root.dead_tables:
         dead = root.dead_tables
+        values = (<TableGrave *>arena.at(dead)).root.deepest
         items = (<TableGrave *>arena.at(dead)).root.count
-        arena.set_word(&root.dead_tables, (<TableGrave *>arena.at(dead)).next)
+        exhume(arena, root, &root.dead_tables, (<TableGrave *>arena.at(dead)).next, values)
         if not reap_table(arena, root, dead, budget):
-            bury_table(arena, root, dead)
+            bury_table(arena, root, dead, values)
             return 1
         budget -= 1 + <int>items
+        reaped[0] += values
     while budget > 0 and root.dead_trees:
         dead = root.dead_trees
+        values = (<TreeHead *>arena.at(dead)).values
         items = (<TreeHead *>arena.at(dead)).tree.items
-        arena.set_word(&root.dead_trees, (<TreeHead *>arena.at(dead)).next)
+        exhume(arena, root, &root.dead_trees, (<TreeHead *>arena.at(dead)).next, values)
         if not reap_tree(arena, root, dead, budget):
-            arena.put64(dead, root.dead_trees)
-            arena.set_word(&root.dead_trees, dead)
+            bury_tree(arena, root, dead, values)
             return 1
         arena.free(dead)
         budget -= 1 + <int>items
+        reaped[0] += values
     return root.dead_blocks != 0 or root.dead_tables != 0 or root.dead_trees != 0
 
 

@@ -10,7 +10,7 @@ The file has its full size from the start and is sparse. A change to a struct he
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
-    ARENA_VERSION = 2
+    ARENA_VERSION = 3
     COMMIT_SLOTS = 64
     COMMIT_INTERNAL = 63        # the worker's own work
     ROOTS = 256                 # words for the users of the arena

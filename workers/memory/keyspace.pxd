@@ -28,6 +28,7 @@ cdef struct KeyspaceRoot:
     uint64_t dead_tables        # TableGrave
     uint64_t dead_blocks        # DeadBlock
     uint64_t dead_trees         # TreeHead, see collections.pxd
+    uint64_t dead_values        # values of keys in these three lists
 
 cdef struct Database:
     TableRoot keys
@@ -35,6 +36,7 @@ cdef struct Database:
 
 cdef struct DeadBlock:
     uint64_t next
+    uint64_t values             # as in TreeHead
 
 cdef struct Found:
     bint exists
@@ -52,6 +54,7 @@ cdef class Keyspace:
     cdef bint touch                        # False: lookups leave the access clock alone
     cdef public uint64_t expired           # keys deleted because their time had passed
     cdef uint64_t swept                    # fields of hashes, likewise
+    cdef uint64_t reaped                   # values freed from the graveyard
     cdef public bint lazy_expire           # False only for DEBUG: lookups then see keys whose time has passed
     cdef uint64_t root                     # offset of the root block
     cdef int expire_db                     # where active expiry goes on
@@ -130,6 +133,7 @@ cdef class Keyspace:
     cdef int expire_some(self, int budget) except -1
     # Frees from the graveyard, about `budget` entries or blocks; 1 = more to do.
     cdef int reap(self, int budget) except -1
+    cdef uint64_t to_reap(self) noexcept                                      # values in the graveyard
 
     # Steps of the above, see keyspace.pyx.
     cdef uint64_t table_of(self, int db) except 0

@@ -525,17 +525,21 @@ cdef class Keyspace:
         return self.arena.write(self.table_of(b), <const char *>&kept, sizeof(Database))
 
     cdef int flush(self, int db) except -1:
-        cdef uint64_t directory, table
+        cdef uint64_t directory
         cdef int each
         if db < 0:
             for each in range(self.databases):
                 self.flush(each)
             return 0
+        cdef KeyspaceRoot *root = <KeyspaceRoot *>self.arena.at(self.root)
+        cdef uint64_t keys = self.count(db)
         self.changes += 1
-        for table in (self.table_of(db), self.timers_of(db)):
-            directory = table_unlink(self.arena, table)
-            if directory:
-                bury_table(self.arena, <KeyspaceRoot *>self.arena.at(self.root), directory)
+        directory = table_unlink(self.arena, self.table_of(db))
+        if directory:
+            bury_table(self.arena, root, directory, keys)
+        directory = table_unlink(self.arena, self.timers_of(db))
+        if directory:
+            bury_table(self.arena, root, directory)
         return 0
 
     cdef uint64_t count(self, int db) noexcept:
@@ -592,7 +596,10 @@ cdef class Keyspace:
         return <int>(self.expired + self.swept - before)
 
     cdef int reap(self, int budget) except -1:
-        return collections_reap(self.arena, <KeyspaceRoot *>self.arena.at(self.root), budget)
+        return collections_reap(self.arena, <KeyspaceRoot *>self.arena.at(self.root), budget, &self.reaped)
+
+    cdef uint64_t to_reap(self) noexcept:
+        return (<KeyspaceRoot *>self.arena.at(self.root)).dead_values
 
 
 cdef void copy_resized(char *to, uint64_t new_length, const char *old, uint64_t old_length) noexcept:

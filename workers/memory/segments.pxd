@@ -26,7 +26,7 @@ cdef struct TableRoot:
 cdef struct TableGrave:
     # The head of a directory: room for a dead table's root, so that unlinking a table needs no memory.
     uint64_t next           # of the user's list of dead tables
-    TableRoot root
+    TableRoot root          # `expiring` and `deepest` mean something else here, see table_unlink
 
 cdef struct SegmentHeader:
     uint32_t used

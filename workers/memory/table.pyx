@@ -337,6 +337,7 @@ cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFF
     grave = <TableGrave *>arena.at(directory)
     grave.root = (<TableRoot *>arena.at(root))[0]
     grave.root.expiring = 0             # from now on: directory words already dealt with
+    grave.root.deepest = 0              # from now on: values of keys that count as freed with it
     memset(arena.at(root), 0, sizeof(TableRoot))
     return directory
 

@@ -44,7 +44,7 @@ HELP = (
         "QUICKLIST-PACKED-THRESHOLD <size>",
         "Give elements of lists that are no shorter a node of their own, whatever else asks for that. 0 restores.",
     ),
-    ("RELOAD [option ...]", "Go over all data, as a reload would."),
+    ("RELOAD [option ...]", "Write each value as DUMP does and read it back. Options are taken, without effect."),
     (
         "REPLYBUFFER (PEAK-RESET-TIME (NEVER|RESET|<time>)|RESIZING <0|1>)",
         "Taken, without effect: no buffer is resized on a timer.",
@@ -63,10 +63,10 @@ async def debug(request: Request) -> None:
     if subcommand == "help" and len(request.args) == 2:
         send_help(request, HELP)
         return
-    low, high, handler = _SUBCOMMANDS.get(subcommand, (1, 0, _nothing))
-    if not low <= len(request.args) - 2 <= high:
+    known = _SUBCOMMANDS.get(subcommand)
+    if known is None or not known[0] <= len(request.args) - 2 <= known[1]:
         raise unknown_subcommand(request.args)
-    pending = handler(request, request.args[2:])
+    pending = known[2](request, request.args[2:])
     if pending is not None:
         await pending
 
@@ -78,10 +78,6 @@ def _check_allowed(request: Request) -> None:
 
 
 Handler = Callable[[Request, list[bytes]], Awaitable[None] | None]
-
-
-def _nothing(request: Request, args: list[bytes]) -> None:
-    request.reply.status("OK")
 
 
 # What the acceptor does itself
@@ -200,6 +196,14 @@ async def _packed_threshold(request: Request, args: list[bytes]) -> None:
     request.reply.status("OK")
 
 
+async def _reload(request: Request, args: list[bytes]) -> None:
+    # In steps: other requests go on meanwhile, and find each value as it was or as it was read back.
+    positions = [b"0"] * request.server.workers
+    while any(position != b"-1" for position in positions):
+        positions = await request.server.ask_workers(b"@debug-reload", *positions)
+    request.reply.status("OK")
+
+
 async def _object(request: Request, args: list[bytes]) -> None:
     # Only the key's owner finds it.
     answers = await request.server.ask_workers(b"@debug-object", str(request.client.db).encode(), args[0])
@@ -226,7 +230,7 @@ def _combined(answers: list[Any]) -> str:
     return f"{reduce(xor, (int(answer, 16) for answer in answers), 0):040x}"
 
 
-# Name -> least and most arguments, handler. RELOAD has nothing to do: the data lies where a reload would put it.
+# Name -> least and most arguments, handler.
 _SUBCOMMANDS: dict[str, tuple[int, int, Handler]] = {
     "digest": (0, 0, _digest),
     "digest-value": (1, 1 << 20, _digest_value),
@@ -235,7 +239,7 @@ _SUBCOMMANDS: dict[str, tuple[int, int, Handler]] = {
     "panic": (0, 0, _kill_worker),
     "protocol": (1, 1, _protocol),
     "quicklist-packed-threshold": (1, 1, _packed_threshold),
-    "reload": (0, 8, _nothing),
+    "reload": (0, 8, _reload),
     "replybuffer": (2, 2, _replybuffer),
     "segfault": (0, 0, _kill_worker),
     "set-active-expire": (1, 1, _set_active_expire),

@@ -1,7 +1,9 @@
 """Connections end to end: order, limits, clients that misbehave; several acceptors, many workers."""
 from __future__ import annotations
 
+import resource
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -98,6 +100,25 @@ def test_maxclients(make_server: Callable[..., Server]) -> None:
         with Wire(running.port) as late:
             assert late.ask("ping") == "+PONG"
         for wire in more:
+            wire.__exit__()
+
+
+def test_without_descriptors_connections_wait_and_the_others_are_served(make_server: Callable[..., Server]) -> None:
+    running = make_server()
+    [acceptor] = running.acceptor_pids()
+    limits = resource.prlimit(acceptor, resource.RLIMIT_NOFILE)
+    complaint = "cannot accept connections for now: Too many open files"
+    with Wire(running.port) as first:
+        highest = max(int(path.name) for path in Path(f"/proc/{acceptor}/fd").iterdir())
+        resource.prlimit(acceptor, resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+        late = [Wire(running.port) for _ in range(3)]
+        started = time.monotonic()
+        wait_until(lambda: running.output().count(complaint) > 1, "two complaints")
+        assert [first.ask("ping") for _ in range(500)] == ["+PONG"] * 500
+        assert running.output().count(complaint) < 20 * (time.monotonic() - started) + 4, "it tries in a circle"
+        resource.prlimit(acceptor, resource.RLIMIT_NOFILE, limits)
+        for wire in late:
+            assert wire.ask("ping") == "+PONG"
             wire.__exit__()
 
 

@@ -124,12 +124,40 @@ def test_a_large_collection_goes_in_steps(store: Store, kind: int, how: str) -> 
     store.check()
 
 
-def test_small_collections_are_freed_at_once_unless_lazily(store: Store) -> None:
+@pytest.mark.parametrize("how", ["del", "unlink"])
+def test_small_collections_are_freed_at_once(store: Store, how: str) -> None:
     empty = store.arena.used_bytes
     for kind in (LIST_TREE, SET_TABLE, HASH_TABLE, ZSET_TREE):
         store.put(b"key", kind, 60)
-        store.run(unlink, store, "del")
+        store.run(unlink, store, how)
         assert store.arena.used_bytes == empty
+    assert c.reaped(store.keyspace) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_what_waits_to_be_freed_is_counted_by_values_of_keys(store: Store, kind: int) -> None:
+    for key in (b"one", b"two"):
+        store.put(key, kind, 9000)
+        store.run(c.delete, store.keyspace, 0, key, True)
+    store.put(b"three", kind, 9000)
+    store.put(b"four", kind, 9000)
+    store.put(b"five", kind, 1)
+    store.run(c.flush, store.keyspace, 0)
+    assert c.reaped(store.keyspace) == (5, 0)
+    while store.run(c.reap, store.keyspace, 500):
+        assert sum(c.reaped(store.keyspace)) == 5
+        store.check()
+    assert c.reaped(store.keyspace) == (0, 5)
+
+
+def test_long_strings_that_wait_are_counted(store: Store) -> None:
+    for how in ("del", "unlink"):
+        store.run(c.put, store.keyspace, 0, b"key", b"v" * (2 * MIB))
+        store.run(unlink, store, how)
+    assert c.reaped(store.keyspace) == (1, 0)
+    store.check()
+    store.run(c.reap, store.keyspace, 500)
+    assert c.reaped(store.keyspace) == (0, 1)
 
 
 def test_one_step_reaps_many_small_ones(store: Store) -> None:

@@ -29,7 +29,7 @@ def allowed(server: Any) -> None:
 def test_who_may(ask: Any, server: Any, client: Any, setting: str, address: str, unix: bool, may: bool) -> None:
     server.settings.apply({"enable-debug-command": setting})
     client.addr, client.unix = address, unix
-    assert ask("DEBUG RELOAD") == ("OK" if may else NOT_ALLOWED)
+    assert ask("DEBUG SET-ACTIVE-EXPIRE 1") == ("OK" if may else NOT_ALLOWED)
 
 
 @pytest.mark.parametrize("line", ["nonsense", "SLEEP", "SLEEP 1 2", "JMAP", "PROTOCOL"])
@@ -98,6 +98,20 @@ def test_object(ask: Any, server: Any, client: Any) -> None:
     assert server.asked == [(b"@debug-object", b"3", b"k")]
     server.answers[b"@debug-object"] = [None, None]
     assert ask("DEBUG OBJECT k") == "ERR no such key"
+
+
+def test_reload_goes_on_until_all_are_through(ask: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = iter([[b"5", b"-1"], [b"7", b"-1"], [b"-1", b"-1"]])
+    asked: list[tuple[bytes, ...]] = []
+
+    async def ask_workers(*words: bytes) -> list[bytes]:
+        asked.append(words)
+        return next(rounds)
+
+    monkeypatch.setattr(server, "ask_workers", ask_workers)
+    assert ask("DEBUG RELOAD NOFLUSH MERGE") == "OK"
+    assert [words[1:] for words in asked] == [(b"0", b"0"), (b"5", b"-1"), (b"7", b"-1")]
+    assert {words[0] for words in asked} == {b"@debug-reload"}
 
 
 def test_digests_of_shards_are_joined(ask: Any, server: Any) -> None:
