@@ -26,7 +26,7 @@ cdef enum Counter:
     USED_MEMORY, PEAK_MEMORY, ARENA_BYTES, KEYS, EXPIRES, PID, RESTARTS, STARTED_MS, ACTIVE_EXPIRE_US,
     EXPIRE_CYCLES_CUT, LAZYFREE_PENDING, LAZYFREED_OBJECTS
     WAKE_UPS, ROLLBACKS, RECOVERED_REPLIES, EXPIRED_STALE_PERC, CPU_USER_US, CPU_SYS_US
-    TOTAL_ACTIVE_EXPIRE_SAMPLES, CHANGES
+    TOTAL_ACTIVE_EXPIRE_SAMPLES, CHANGES, EXPIRED_SUBKEYS
 
 cdef struct ControlHeader:
     uint64_t magic
@@ -45,6 +45,7 @@ cdef struct ProcessBlock:
     uint64_t database_keys[16]   # worker: keys of each database (first 16)
     uint64_t database_expires[16]
     uint64_t database_ttl_sum[16]  # ms, estimate, for avg_ttl
+    uint64_t database_subexpiry[16]  # worker: hashes with expiring fields
 
 cdef struct CommandBlock:
     uint64_t calls

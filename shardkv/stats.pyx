@@ -10,7 +10,7 @@ from shardkv.atomic cimport atomic_add, atomic_load_relaxed, atomic_store_relaxe
 
 cdef enum:
     HEADER_BYTES = 4096
-    VERSION = 1
+    VERSION = 2
     DATABASES_COUNTED = 16
 
 MAGIC = 0x7368_6b76_6374_726c  # "shkvctrl"
@@ -22,6 +22,7 @@ COUNTER_NAMES = (
     "client_memory", "used_memory", "peak_memory", "arena_bytes", "keys", "expires", "pid", "restarts", "started_ms",
     "active_expire_us", "expire_cycles_cut", "lazyfree_pending", "lazyfreed_objects", "wake_ups", "rollbacks",
     "recovered_replies", "expired_stale_perc", "cpu_user_us", "cpu_sys_us", "total_active_expire_samples", "changes",
+    "expired_subkeys",
 )
 # CONFIG RESETSTAT leaves what is a level, not a count.
 _LEVELS = frozenset((
@@ -163,19 +164,22 @@ cdef class ControlPage:
         cdef int number = COUNTER_NAMES.index(name)
         block.counters[number] += value
 
-    def database_counts(self) -> list[tuple[int, int, int]]:
-        """(keys, keys with an expiry, average time to live in ms) of each database, summed over the shards."""
+    def database_counts(self) -> list[tuple[int, int, int, int]]:
+        """Of each database, over all shards: keys, keys with an expiry, average time to live in ms, hashes with
+        expiring fields.
+        """
         answer = []
-        cdef uint64_t keys, expires, ttl
+        cdef uint64_t keys, expires, ttl, subexpiry
         cdef ProcessBlock *block
         for database in range(DATABASES_COUNTED):
-            keys = expires = ttl = 0
+            keys = expires = ttl = subexpiry = 0
             for index in range(self.header.workers):
                 block = self.worker(index)
                 keys += block.database_keys[database]
                 expires += block.database_expires[database]
                 ttl += block.database_ttl_sum[database]
-            answer.append((keys, expires, ttl // expires if expires else 0))
+                subexpiry += block.database_subexpiry[database]
+            answer.append((keys, expires, ttl // expires if expires else 0, subexpiry))
         return answer
 
     def command_stats(self) -> list[tuple[int, int, int, int, list[int]]]:

@@ -30,16 +30,19 @@ cdef class Executor:
         self.call = Call(Shard(0, arena, self.keyspace), self)
 
     def run(self, name: str, *words: bytes, database: int = 0, now_ms: int = 1000, keep: bool = True) -> bytes:
-        """Executes the command `name` (`container|sub`, then `words` begin with the key); answers its RESP2 reply.
+        """Executes the command `name` (`container|sub`, then `words` begin with the key; or an internal one, `@name`);
+        answers its RESP2 reply.
 
         Its changes stay unless it fails or `keep` is false.
         """
         arguments = [*(part.encode() for part in name.split("|")), *words]
         body = b"".join([*(len(word).to_bytes(4, "little") for word in arguments), *arguments])
         self.call.parse(body, len(body), <uint32_t>len(arguments))
-        for first_key in find_keys(by_name[name], arguments)[:1]:
-            self.call.hash = hash_key(arguments[first_key], len(arguments[first_key]))
-        self.call.db, self.call.command = database, command_id(name)
+        self.call.db, self.call.command = database, 0
+        if name in by_name:
+            self.call.command = command_id(name)
+            for first_key in find_keys(by_name[name], arguments)[:1]:
+                self.call.hash = hash_key(arguments[first_key], len(arguments[first_key]))
         self.call.now_ms = self.keyspace.now_ms = now_ms
         self.keyspace.clock = <uint32_t>(<int64_t>now_ms // 1000) & 0xFFFFFF
         self.call._reply.clear()

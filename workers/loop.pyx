@@ -39,6 +39,7 @@ from shardkv.stats cimport (
     CPU_SYS_US,
     CPU_USER_US,
     EXPIRED_KEYS,
+    EXPIRED_SUBKEYS,
     EXPIRES,
     KEYS,
     KEYSPACE_HITS,
@@ -477,7 +478,8 @@ cdef class Worker:
         if used > block.counters[<int>PEAK_MEMORY]:
             block.counters[<int>PEAK_MEMORY] = used
         block.counters[<int>EXPIRED_KEYS] += self.keyspace.expired
-        self.keyspace.expired = 0
+        block.counters[<int>EXPIRED_SUBKEYS] += self.keyspace.swept
+        self.keyspace.expired = self.keyspace.swept = 0
         block.counters[<int>LAZYFREE_PENDING] = self.keyspace.to_reap()
         block.counters[<int>LAZYFREED_OBJECTS] += self.keyspace.reaped
         self.keyspace.reaped = 0
@@ -490,6 +492,7 @@ cdef class Worker:
         for db in range(min(<int>DATABASES_COUNTED, self.keyspace.databases)):
             block.database_keys[db] = self.keyspace.count(db)
             block.database_expires[db] = self.keyspace.expiring(db)
+            block.database_subexpiry[db] = self.keyspace.sweeping(db)
             keys += block.database_keys[db]
             expires += block.database_expires[db]
         block.counters[<int>KEYS] = keys

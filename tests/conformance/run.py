@@ -32,10 +32,11 @@ UNITS = (
     "unit/type/string", "unit/type/incr", "unit/keyspace", "unit/expire", "unit/scan", "unit/bitops", "unit/bitfield",
     "unit/protocol", "unit/querybuf", "unit/info-command", "unit/quit", "unit/limits",
     "unit/type/list", "unit/type/list-2", "unit/type/list-3", "unit/sort",
-    "unit/type/hash", "unit/type/set", "unit/type/zset", "unit/hyperloglog", "unit/geo",
+    "unit/type/hash", "unit/type/set", "unit/type/zset", "unit/type/stream", "unit/hyperloglog", "unit/geo",
     "unit/dump", "unit/memefficiency", "unit/lazyfree",
+    "unit/type/stream-cgroups",
 )
-LONGEST = ("unit/geo", "unit/type/zset", "unit/type/list-3", "unit/type/list")  # from 20 s on; they begin first
+LONGEST = ("unit/geo", "unit/hyperloglog", "unit/type/list-3", "unit/type/zset")  # from 20 s on; they begin first
 WORKERS = (1, 3)
 RERUNS = 4
 WAITING = "blocking commands"  # a test that needs them is not run: it would wait for its clients

@@ -30,3 +30,8 @@ cdef class Scan:
 
 # Argument `index` as an integer from `low` to `high`. Raises CommandError with `text` (None: Redis's own words).
 cdef int64_t integer_between(Call call, int index, int64_t low, int64_t high, str text) except? -1
+
+# An argument as it may stand in an error text.
+cdef str shown(Call call, int index)
+# The error for a subcommand that its container knows, but not with these arguments.
+cdef object unknown_subcommand(Call call)

@@ -7,7 +7,9 @@ from shardkv.number cimport parse_int64
 cdef enum:
     SCAN_COUNT = 10             # elements, when COUNT is not given
 
+SHOWN_MAX = 128                 # bytes of a subcommand's name in an error text
 CURSOR_LIMIT = 1 << 64
+UNKNOWN_SUBCOMMAND = "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP."
 ONLY_HSCAN = "ERR NOVALUES option can only be used in HSCAN"
 
 
@@ -73,3 +75,12 @@ cdef int64_t integer_between(Call call, int index, int64_t low, int64_t high, st
     if not low <= value <= high:
         raise CommandError(text or f"ERR value is out of range, value must between {low} and {high}")
     return value
+
+
+cdef str shown(Call call, int index):
+    return call.arg(index).decode("utf-8", "surrogateescape")
+
+
+cdef object unknown_subcommand(Call call):
+    cdef str given = call.arg(1)[:SHOWN_MAX].decode("utf-8", "surrogateescape")
+    return CommandError(UNKNOWN_SUBCOMMAND.format(given, shown(call, 0).upper()))

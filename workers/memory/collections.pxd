@@ -50,11 +50,11 @@ cdef struct StreamId:
     uint64_t seq
 
 cdef struct StreamRoot:
-    TreeHead head           # items are blocks, each a run of the stream's entries without pointers; OWNS_BLOCKS
+    TreeHead head           # plain; items are blocks, each a run of the stream's entries without pointers; OWNS_BLOCKS
     uint64_t length         # entries
-    StreamId last
+    uint64_t entries_added  # ever
+    StreamId last           # these three change together
     StreamId max_deleted
-    uint64_t entries_added
     TableRoot groups        # entries of STREAM_GROUP
 
 cdef struct GroupRoot:
@@ -67,6 +67,7 @@ cdef struct ConsumerRoot:
     TreeHead head           # plain; those of the group's items that are this consumer's, by id; OWNS_NOTHING
     int64_t seen_ms
     int64_t active_ms       # -1 = never
+    uint64_t entry          # that has its name
 
 cdef struct Pending:
     StreamId id

@@ -227,6 +227,8 @@ cdef uint64_t clone_entry(Arena source, Arena target, uint64_t entry, uint64_t t
     if view.type >= STRING_BOXED:
         collection_copy(source, target, &view, &box)
         memcpy(target.at(made) + (view.value - source.at(entry)), &box, sizeof(Box))
+    if view.type == STREAM_CONSUMER:
+        (<ConsumerRoot *>target.at(box.block)).entry = made
     table_insert(target, table, hash_key(view.key, view.key_length), made, view.expiry, &place)
     return made
 

@@ -102,6 +102,8 @@ cdef class Keyspace:
     cdef int set_box(self, Found *found, uint64_t block, uint64_t used) except -1
     # Of a HASH_TABLE: a field has been given this expiry.
     cdef int note_field_expiry(self, Found *found, int64_t expiry) except -1
+    # … or a field that had an expiry is gone, or has none any more.
+    cdef int note_no_field_expiry(self, Found *found) except -1
     # Takes out fields that have expired, if any may be due, about `budget` of them, and with the last field the key.
     cdef int sweep_fields(self, Found *found, int *budget) except -1
     cdef int set_expiry(self, int db, Found *found, int64_t expiry) except -1                         # -1 = PERSIST
@@ -120,6 +122,7 @@ cdef class Keyspace:
     cdef int flush(self, int db) except -1
     cdef uint64_t count(self, int db) noexcept
     cdef uint64_t expiring(self, int db) noexcept
+    cdef uint64_t sweeping(self, int db) noexcept                             # hashes with expiring fields
     # MEMORY USAGE: bytes from the allocator's true figures; of a collection's items, the first `samples` stand for all
     # (0 = each is looked at).
     cdef uint64_t memory_of(self, Found *found, uint64_t samples) except 0

@@ -476,6 +476,9 @@ cdef class Keyspace:
             self.arena, self.timers_of(found.db), found.hash, found.entry.key, found.entry.key_length, expiry
         )
 
+    cdef int note_no_field_expiry(self, Found *found) except -1:
+        return 0 if self.hash_table_of(&found.entry) else self.forget_timer(found.db, found)
+
     cdef int forget_timer(self, int db, Found *found) except -1:
         """Before a key's value goes."""
         if found.entry.type != HASH_TABLE or (<TableRoot *>self.arena.at(self.timers_of(db))).count == 0:
@@ -547,6 +550,9 @@ cdef class Keyspace:
 
     cdef uint64_t expiring(self, int db) noexcept:
         return (<Database *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].keys.expiring
+
+    cdef uint64_t sweeping(self, int db) noexcept:
+        return (<TableRoot *>self.arena.at(self.timers_of(db))).count
 
     cdef uint64_t memory_of(self, Found *found, uint64_t samples) except 0:
         return (

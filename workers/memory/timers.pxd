@@ -7,8 +7,7 @@ hash is to be swept, and whose value says how far a sweep has come:
     i64  earliest   expiry among the fields that the sweep has passed, and of those set since it began
 
 Invariants
- 1. A hash with expiring fields has a timer, which is not later than the earliest of them. A timer whose hash has no
-    such field any more is taken out when it is due; one whose key is deleted, replaced or renamed, at once.
+ 1. A hash with expiring fields has a timer, which is not later than the earliest of them; anything else has none.
  2. Each step is bounded: so many segments and fields of a hash. What is left due stays due.
  3. Taking timers and fields out needs no memory.
 """

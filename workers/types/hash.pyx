@@ -350,8 +350,9 @@ cdef int set_in_table(
         table_replace(keyspace.arena, root, &place, entry, expiry, view.expiry)
         if entry != view.offset:
             free_entry(keyspace.arena, &view)
-    if expiry >= 0:
-        keyspace.note_field_expiry(found, expiry)
+        note_expiry(keyspace, found, view.expiry, expiry)
+        return new
+    note_expiry(keyspace, found, NO_EXPIRY, expiry)
     return new
 
 
@@ -378,7 +379,14 @@ cdef int hash_expire(Keyspace keyspace, Found *found, const char *name, uint64_t
         memcpy(value, view.value, view.value_length)
         keyspace.arena.free(view.offset)
     table_replace(keyspace.arena, root, &place, entry, expiry, view.expiry)
-    return keyspace.note_field_expiry(found, expiry) if expiry >= 0 else 0
+    return note_expiry(keyspace, found, view.expiry, expiry)
+
+
+cdef inline int note_expiry(Keyspace keyspace, Found *found, int64_t before, int64_t expiry) except -1:
+    """After a field's expiry has been `before`."""
+    if expiry >= 0:
+        return keyspace.note_field_expiry(found, expiry)
+    return keyspace.note_no_field_expiry(found) if before >= 0 else 0
 
 
 cdef int hash_delete(Keyspace keyspace, Found *found, const char *name, uint64_t length) except -1:
@@ -405,5 +413,6 @@ cdef int hash_delete(Keyspace keyspace, Found *found, const char *name, uint64_t
         return 0
     entry_view(keyspace.arena.base, place.entry, &view)
     table_remove(keyspace.arena, box.block, &place, view.expiry)
+    note_expiry(keyspace, found, view.expiry, NO_EXPIRY)
     free_entry(keyspace.arena, &view)
     return not gone(keyspace, view.expiry)

@@ -29,10 +29,13 @@ cdef enum RdbType:
     RDB_ZSET_ZIPLIST = 12
     RDB_HASH_ZIPLIST = 13
     RDB_LIST_QUICKLIST = 14     # length, ziplists
+    RDB_STREAM = 15             # this and the other two: see stream_rdb.pxd
     RDB_HASH_LISTPACK = 16
     RDB_ZSET_LISTPACK = 17
     RDB_LIST_QUICKLIST_2 = 18   # length, (QUICKLIST_PLAIN, string) or (QUICKLIST_PACKED, listpack)
+    RDB_STREAM_2 = 19
     RDB_SET_LISTPACK = 20
+    RDB_STREAM_3 = 21
     RDB_HASH_METADATA = 24      # u64 earliest expiry; length, (length 0 or 1 + expiry - earliest, string, string)
     RDB_HASH_LISTPACK_EX = 25   # u64 earliest expiry; listpack of triples: field, value, expiry or 0
 

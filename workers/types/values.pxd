@@ -5,7 +5,8 @@ Invariants
     packed is saved as plain strings.
  2. A value that is loaded is built element by element, by the operations of its type: it has the encoding that the
     limits ask for, whatever it had, and nothing that is malformed or twice there gets in.
- 3. Streams are neither saved nor loaded: that is an error, never another value.
+ 3. A stream's entries come back with their ids, and its groups with what is pending; how entries lie in nodes may
+    change, and what was deleted leaves no trace but in the stream's counters.
 """
 from libc.stdint cimport uint64_t
 from workers.limits cimport Limits

@@ -4,8 +4,6 @@ from libc.math cimport isnan
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from shardkv.errors import CommandError
-
 from shardkv.number cimport parse_double
 from workers.memory.collections cimport ListRoot
 from workers.memory.entry cimport (
@@ -19,11 +17,13 @@ from workers.types.list cimport List, list_grow, list_open, list_push, list_save
 from workers.types.rdb cimport (
     OF_INTSET, OF_LISTPACK, OF_STRINGS, OF_ZIPLIST, QUICKLIST_PACKED, QUICKLIST_PLAIN, RDB_HASH, RDB_HASH_LISTPACK,
     RDB_HASH_LISTPACK_EX, RDB_HASH_METADATA, RDB_HASH_ZIPLIST, RDB_LIST, RDB_LIST_QUICKLIST, RDB_LIST_QUICKLIST_2,
-    RDB_LIST_ZIPLIST, RDB_SET, RDB_SET_INTSET, RDB_SET_LISTPACK, RDB_STRING, RDB_VERSION, RDB_VERSION_EXPIRY, RDB_ZSET,
-    RDB_ZSET_2, RDB_ZSET_LISTPACK, RDB_ZSET_ZIPLIST, Source, bad_data,
+    RDB_LIST_ZIPLIST, RDB_SET, RDB_SET_INTSET, RDB_SET_LISTPACK, RDB_STREAM, RDB_STREAM_2, RDB_STREAM_3, RDB_STRING,
+    RDB_VERSION, RDB_VERSION_EXPIRY, RDB_ZSET, RDB_ZSET_2, RDB_ZSET_LISTPACK, RDB_ZSET_ZIPLIST, Source, bad_data,
 )
 from workers.types.sealed cimport SEALED_MAX, open_pack
 from workers.types.set cimport is_set, set_add, set_count, set_each, set_prepare
+from workers.types.stream cimport stream_open
+from workers.types.stream_rdb cimport stream_load, stream_save
 from workers.types.zset cimport (
     Zset, ZsetCursor, ZsetItem, is_zset, zset_at, zset_item, zset_step, zset_store, zset_view,
 )
@@ -53,7 +53,7 @@ cdef int value_save(Keyspace keyspace, Found *found, Writer writer) except -1:
     elif is_hash(found):
         return save_hash(keyspace, found, writer)
     else:
-        raise CommandError("ERR a stream cannot be dumped")
+        save_stream(keyspace, found, writer)
     return RDB_VERSION
 
 
@@ -164,6 +164,11 @@ cdef int save_hash(Keyspace keyspace, Found *found, Writer writer) except -1:
     return RDB_VERSION if fields.earliest == NO_EXPIRY else RDB_VERSION_EXPIRY
 
 
+cdef int save_stream(Keyspace keyspace, Found *found, Writer writer) except -1:
+    writer.byte(RDB_STREAM_2)
+    return stream_save(keyspace.arena, stream_open(keyspace, found), writer)
+
+
 # -- loading
 
 cdef class Loader:
@@ -197,6 +202,10 @@ cdef class Loader:
             return self.load_expiring_strings()
         if type == RDB_HASH_LISTPACK_EX:
             return self.load_expiring_pack()
+        if type == RDB_STREAM or type == RDB_STREAM_2 or type == RDB_STREAM_3:
+            return stream_load(
+                self.keyspace, self.limits, self.found, self.key, self.key_length, self.reader, type
+            )
         return bad_data()
 
     cdef int load_string(self) except -1:

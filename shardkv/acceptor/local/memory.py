@@ -34,7 +34,7 @@ def stats(request: Request) -> None:
             "overhead.hashtable.expires": 0,
             "overhead.hashtable.slot-to-keys": 0,
         }
-        for number, (keys, _, _) in enumerate(request.server.page.database_counts())
+        for number, (keys, *_) in enumerate(request.server.page.database_counts())
         if keys
     }
     request.reply.value(

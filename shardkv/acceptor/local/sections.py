@@ -221,9 +221,9 @@ def cluster(facts: Facts) -> Iterator[str]:
 
 
 def keyspace(facts: Facts) -> Iterator[str]:
-    for number, (keys, expires, ttl) in enumerate(facts.server.page.database_counts()):
+    for number, (keys, expires, ttl, subexpiry) in enumerate(facts.server.page.database_counts()):
         if keys:
-            yield f"db{number}:keys={keys},expires={expires},avg_ttl={ttl}"
+            yield f"db{number}:keys={keys},expires={expires},avg_ttl={ttl},subexpiry={subexpiry}"
 
 
 def shards(facts: Facts) -> Iterator[str]:

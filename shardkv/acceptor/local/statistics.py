@@ -30,6 +30,7 @@ def stats(facts: Facts) -> Iterator[str]:
     yield "sync_full:0"
     yield "sync_partial_ok:0"
     yield "sync_partial_err:0"
+    yield f"expired_subkeys:{counters['expired_subkeys']}"
     yield f"expired_keys:{counters['expired_keys']}"
     yield f"expired_stale_perc:{counters['expired_stale_perc'] / facts.server.workers:.2f}"
     yield f"expired_time_cap_reached_count:{counters['expire_cycles_cut']}"

@@ -133,6 +133,8 @@ def test_any_request_gives_positions_inside_it(command: Command, words: list[byt
         ("georadius a 1 2 3 m store d", [1, 7]),
         ("georadius a 1 2 3 m count 1 storedist d", [1, 9]),
         ("georadiusbymember a m 3 m store d", [1, 6]),
+        ("xread count 1 streams a b 0 0", [4, 5]),
+        ("xreadgroup group streams c streams a >", [5]),
         ("sort a by x get y store d", [1, 7]),
         ("sort_ro a get y", [1]),
         ("hsetex a fields 1 f v", [1]),

@@ -28,7 +28,7 @@ def test_ids_are_places_and_names_are_unique() -> None:
 
 
 def test_subcommands_follow_their_container() -> None:
-    assert set(containers) == {"object", "client", "command", "config", "memory"}
+    assert set(containers) == {"object", "xgroup", "xinfo", "client", "command", "config", "memory"}
     for name, subcommands in containers.items():
         first = command_id(name) + 1
         assert COMMANDS[first : first + len(subcommands)] == by_name[name].subcommands
@@ -111,6 +111,7 @@ def _flat(args: tuple[Arg, ...]) -> Iterator[Arg]:
         ("sinterstore", (1, -1, 1)),
         ("zunionstore", (1, 1, 1)),
         ("lmpop", (0, 0, 0)),
+        ("xread", (0, 0, 0)),
         ("georadius", (1, 1, 1)),
         ("sort", (1, 1, 1)),
         ("scan", (0, 0, 0)),

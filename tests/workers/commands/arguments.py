@@ -40,6 +40,24 @@ DUMPS = st.sampled_from([
         "0501c30540640061e05a00000000000000f03f0a00a51c38a052f368fb",
     )
 ])
+# Of streams, ends are ids.
+AS_IDS = {
+    b"2.5": b"2-1", b"-inf": b"-", b"+inf": b"+", b"[a": b"(2-1", b"(c": b"(1-1", b"(1": b"5-0",
+    b"-7": b"2-1", b"3.5": b"+", b"short": b"5-0",
+}
+# What a stream's commands find: entries and groups, and some of them pending for consumers.
+STREAM_IN_USE: list[Words] = [
+    ("xadd", [b"a", b"1-1", b"a", b"1"]),
+    ("xadd", [b"a", b"2-1", b"b", b"2"]),
+    ("xadd", [b"a", b"5-0", b"a", b"3"]),
+    ("xadd", [b"b", b"2-1", b"a", b"4"]),
+    ("xgroup|create", [b"a", b"g", b"0"]),
+    ("xgroup|create", [b"a", b"h", b"1-1"]),
+    ("xgroup|create", [b"b", b"g", b"0"]),
+    ("xgroup|createconsumer", [b"a", b"g", b"v"]),
+    ("xgroup|createconsumer", [b"a", b"g", b"w"]),
+    ("xreadgroup", [b"GROUP", b"g", b"v", b"COUNT", b"2", b"STREAMS", b"a", b">"]),
+]
 OF_NAME = {
     "serialized-value": DUMPS,
     "encoding": st.sampled_from([b"u8", b"i16", b"u63", b"i65"]),
@@ -122,4 +140,7 @@ def several(args: tuple[Arg, ...]) -> st.SearchStrategy[list[bytes]]:
 
 def call_of(name: str) -> st.SearchStrategy[Words]:
     """A call of one command with arguments that mostly make sense."""
-    return several(by_name[name].args).map(lambda words: (name, words))
+    words = several(by_name[name].args)
+    if by_name[name].group == "stream":
+        words = words.map(lambda drawn: [AS_IDS.get(word, word) for word in drawn])
+    return words.map(lambda drawn: (name, drawn))

@@ -1,7 +1,13 @@
 """DEBUG's questions to the workers: digests, beside redis-server's where it is installed; OBJECT; RELOAD."""
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.wire import Wire
+from workers._testing_commands import Executor
+from workers.memory import _testing as a
+from workers.memory import _testing_keyspace as c
+from workers.memory.arena import Arena
 
 KEY, OTHER = "{t}key", "{t}other"
 MANY = 700
@@ -110,3 +116,25 @@ def test_reload_gives_each_value_the_encoding_that_the_limits_ask_for(ours: Wire
     ours.ask("config", "set", "hash-max-listpack-entries", was)
     assert ours.ask("debug", "reload") == "+OK"
     assert ours.ask("object", "encoding", KEY) == b"listpack"
+
+
+def test_a_step_of_a_reload_is_all_or_nothing_and_leaks_nothing(tmp_path: Path) -> None:
+    arena = Arena.open(str(tmp_path / "arena"), 0, 1, capacity=64 << 20)
+    shard = Executor(arena)
+    for name, words in VALUES.items():
+        shard.run(str(words[0]), name.encode(), *(str(word).encode() for word in words[2:]))
+    shard.run("hexpire", b"large hash", b"9", b"fields", b"1", b"2")
+    before = arena.fingerprint()
+    assert shard.run("@debug-reload", b"0", keep=False).startswith(b"$")
+    assert arena.fingerprint() == before
+    digest = shard.run("@debug-digest")
+    assert shard.run("@debug-reload", b"0", keep=True) != b"$2\r\n-1\r\n"  # the next database is its next position
+    assert shard.run("@debug-digest") == digest
+    more = True
+    while more:
+        a.begin(arena, 1, arena.commit_word(1) + 1)
+        more = c.reap(shard.keyspace, 1000)
+        a.commit(arena)
+    arena.check()
+    assert sorted(c.owned(shard.keyspace)) == [offset for offset, _ in arena.allocated()]
+    arena.close()

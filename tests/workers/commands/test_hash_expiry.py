@@ -175,6 +175,52 @@ def test_expired_fields_are_not_there(ours: Wire, lazy: None) -> None:
     assert ours.ask("hpersist", "h", "FIELDS", 1, "field9") == [-2]
 
 
+def test_sort_and_dump_do_not_see_expired_fields(ours: Wire, lazy: None) -> None:
+    many = [f"field{n}" for n in range(200)]     # more than are swept out by looking at the hash
+    for key, weight in (("{t}a", 2), ("{t}b", 1)):
+        ours.ask("hset", key, "weight", weight, "stays", weight, *(word for name in many for word in (name, 0)))
+        ours.ask("hpexpire", key, 1, "FIELDS", len(many) + 1, "weight", *many)
+    ours.ask("rpush", "{t}", "{t}a", "{t}b")
+    time.sleep(0.01)
+    assert ours.ask("sort", "{t}", "by", "*->weight", "alpha", "get", "*->weight", "get", "*->stays") == [
+        None, b"2", None, b"1",
+    ]
+    assert ours.ask("restore", "{t}copy", 0, ours.ask("dump", "{t}a")) == "+OK"
+    assert ours.ask("hgetall", "{t}copy") == [b"stays", b"2"]
+    assert ours.ask("debug", "reload") == "+OK"
+    assert ours.ask("hlen", "{t}a") == 1
+    ours.ask("hpexpire", "{t}a", 1, "FIELDS", 1, "stays")
+    time.sleep(0.01)
+    assert ours.ask("dump", "{t}a") is None
+
+
+def test_info_counts_hashes_with_expiring_fields(ours: Wire) -> None:
+    def counted() -> int:
+        (line,) = [line for line in ours.ask("info", "keyspace").split() if line.startswith(b"db0:")]
+        return int(line.split(b"subexpiry=")[1])
+
+    def swept() -> int:
+        (line,) = [line for line in ours.ask("info", "stats").split() if line.startswith(b"expired_subkeys:")]
+        return int(line.split(b":")[1])
+
+    for number, key in enumerate(("h", "i", "j", "k", "m"), 1):
+        ours.ask("hset", key, "f", 1, "g", 2, "stays", 3)
+        assert ours.ask("hexpire", key, 100, "FIELDS", 2, "f", "g") == [1, 1]
+        assert counted() == number
+    ours.ask("hpersist", "h", "FIELDS", 1, "f")
+    ours.ask("hdel", "i", "f")
+    assert counted() == 5
+    ours.ask("hpersist", "h", "FIELDS", 1, "g")
+    ours.ask("hdel", "i", "g")
+    ours.ask("hset", "j", "f", 1, "g", "longer than it was before")
+    ours.ask("del", "k")
+    assert counted() == 1
+    before = swept()
+    ours.ask("hpexpire", "m", 1, "FIELDS", 2, "f", "g")
+    wait_until(lambda: counted() == 0, "the end of all fields that expire")
+    assert swept() == before + 2 and ours.ask("hkeys", "m") == [b"stays"]
+
+
 @contextmanager
 def executor() -> Iterator[Executor]:
     """A new arena with commands to run on it; nothing must have leaked at the end."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from shardkv.commands.spec import Route
 from shardkv.commands.table import COMMANDS, by_name
-from tests.workers.commands.arguments import Words, call_of, several
+from tests.workers.commands.arguments import STREAM_IN_USE, Words, call_of
 from workers._testing_commands import Executor
 from workers.commands import MODULES
 from workers.memory.arena import Arena
@@ -26,7 +26,8 @@ NOW = 5_000_000
 ANY_CALL = st.sampled_from(DATA_COMMANDS).flatmap(call_of)
 # What leaves something behind comes often.
 SETTERS = [
-    "set", "mset", "append", "setrange", "setbit", "pexpireat", "rpush", "sadd", "hset", "zadd", "pfadd", "geoadd",
+    "set", "mset", "append", "setrange", "setbit", "pexpireat", "rpush", "sadd", "hset", "zadd", "xadd", "pfadd",
+    "geoadd", "xgroup|create", "xreadgroup",
 ]
 SETTING = st.sampled_from([name for name in SETTERS if name in HANDLED]).flatmap(call_of)
 # One key of each type, small and large, for commands of that type to work on.
@@ -36,6 +37,7 @@ VALUES_OF: dict[str, tuple[str, list[list[bytes]]]] = {
     "set": ("sadd", [SMALL, LARGE]),
     "hash": ("hset", [SMALL, LARGE]),
     "sorted-set": ("zadd", [[b"1", b"a", b"2", b"b"], LARGE]),
+    "stream": ("xadd", [[b"1-1", b"a", b"b"], [b"2-1", *LARGE]]),
     "hyperloglog": ("pfadd", [SMALL, LARGE]),
     "geo": ("geoadd", [[b"13.361389", b"38.115556", b"a"], [b"15.087269", b"37.502669", b"b"]]),
 }
@@ -74,8 +76,8 @@ def test_any_command_rolls_back(steps: list[tuple[Words, int, int]], last: Words
 @pytest.mark.parametrize("name", DATA_COMMANDS)
 def test_each_command_rolls_back(name: str) -> None:
     @settings(max_examples=6)
-    @given(words=several(by_name[name].args))
-    def rolls_back(words: list[bytes]) -> None:
+    @given(call=call_of(name))
+    def rolls_back(call: Words) -> None:
         shard.run("flushall")
         shard.run("mset", b"a", b"1", b"b", b"x" * 300, b"c", b"z" * 40_000)
         shard.run("set", b"k" * 1500, b"short", b"PXAT", b"9999999", now_ms=NOW)
@@ -84,8 +86,10 @@ def test_each_command_rolls_back(name: str) -> None:
         for key, value in zip([b"a", b"b"], values if setter in HANDLED else [], strict=False):
             shard.run("del", key)
             shard.run(setter, key, *value)
+        for step, words in STREAM_IN_USE if setter == "xadd" else []:
+            shard.run(step, *words)
         before = shard.arena.fingerprint()
-        shard.run(name, *words, now_ms=NOW + 100, keep=False)
+        shard.run(name, *call[1], now_ms=NOW + 100, keep=False)
         assert shard.arena.fingerprint() == before
 
     with executor() as shard:
