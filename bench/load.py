@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bench import fill
 from bench.servers import Server, redis_benchmark
 
 CLIENTS = 50
+SETTLE_SECONDS, SAME_SECONDS = 20, 0.5
 RUN_SECONDS = 300  # no single run of redis-benchmark may take longer
 KEYS = "keys"
 PIPELINED_MORE = 8  # a pipelined run takes this many times the requests, so that it lasts about as long
@@ -140,6 +142,18 @@ class Memory:
 
     counted: int
     real: int
+
+
+def settled_memory(server: Server) -> Memory:
+    """Memory of a server that has started all its processes: as soon as it stays the same for a while."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    now, since = memory(server), time.monotonic()
+    while time.monotonic() < min(since + SAME_SECONDS, deadline):
+        time.sleep(0.05)
+        before, now = now, memory(server)
+        if now.real != before.real:
+            since = time.monotonic()
+    return now
 
 
 def memory(server: Server) -> Memory:

@@ -185,7 +185,7 @@ def memory_of_collections(options: argparse.Namespace, kinds: list[str]) -> dict
 def memory_each(server: Server, count: int, fill_it: Callable[[], None]) -> dict[str, float]:
     """Bytes for each of `count` things that are made, as the server counts and as the system does."""
     fill.empty(server)
-    before = load.memory(server)
+    before = load.settled_memory(server)
     fill_it()
     after = load.memory(server)
     return {"counted": (after.counted - before.counted) / count, "real": (after.real - before.real) / count}

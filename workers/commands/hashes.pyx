@@ -9,7 +9,7 @@ from shardkv.errors import NOT_FLOAT, SYNTAX, WRONG_TYPE, CommandError, wrong_ar
 from shardkv.number cimport parse_int64, parse_long_double, print_int64, print_long_double
 from workers.call cimport Argument
 from workers.commands.elements cimport Scan, integer_between, reply_element
-from workers.memory.listpack cimport ELEMENT_TEXT, element_text
+from workers.memory.listpack cimport ELEMENT_TEXT, Element, element_size, element_text, string_element
 from workers.registry cimport native
 from workers.types.hash cimport (
     KEEP_EXPIRY, NO_EXPIRY, field_pair, hash_count, hash_delete, hash_each, hash_expires, hash_get, hash_open,
@@ -60,8 +60,10 @@ cdef int reply_value(Call call, bint there, Field *field) except -1:
 cdef int prepare_pairs(Call call, Found *found, int first) except -1:
     cdef uint64_t longest = 0, total = 0
     cdef int index
+    cdef Element element
     for index in range(first, call.argc):
-        total += call.argv[index].length
+        element = string_element(call.argv[index].bytes, call.argv[index].length)
+        total += element.length if found.exists else element_size(&element)
         longest = max(longest, call.argv[index].length)
     return hash_prepare(
         call.shard_of_key(0).keyspace, call.limits, found, call.argv[1].bytes, call.argv[1].length,

@@ -458,6 +458,8 @@ cdef int take_timeout(Call call, int index) except -1:
         raise CommandError("ERR timeout is not an integer or out of range")
     if timeout < 0:
         raise CommandError("ERR timeout is negative")
+    if timeout > INT64_MAX - call.now_ms:
+        raise CommandError("ERR timeout is out of range")
     return 0
 
 

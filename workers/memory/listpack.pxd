@@ -21,8 +21,9 @@ Invariants
  2. An element is named by its offset in the pack; 0 = none (past the end, before the start). Any edit before it, or of
     it, makes the offset stale; a new block (Box.block) makes pointers stale.
  3. Edits take a Box: block = the pack, length = bytes used, the block may be larger. They journal what they change,
-    take another block when the pack outgrows it (freeing the old one) and a smaller one when most of it is unused, and
-    leave the new block and length in the Box: the caller stores that (`Keyspace.set_box`).
+    take another block when the pack outgrows it (freeing the old one) and a smaller one when the pack has become
+    shorter and most of it is unused, and leave the new block and length in the Box: the caller stores that
+    (`Keyspace.set_box`).
  4. Elements to be written may lie in the pack that is edited.
  5. An edit that only takes elements away needs no memory.
  6. Reading trusts the bytes: those from outside pass `pack_valid` first.
@@ -88,6 +89,7 @@ cdef int64_t pack_valid(const char *bytes, uint64_t length) noexcept nogil
 # -- editing, in a transaction; offsets before the edit stay good, and where elements are written the first is at `at`
 
 cdef int pack_make(Arena arena, Box *box, Element *elements, uint64_t count) except -1      # a new one, maybe empty
+cdef int pack_reserve(Arena arena, Box *box, uint64_t bytes) except -1      # an empty one, with room for elements
 cdef int pack_store(Arena arena, Box *box, const char *bytes, uint64_t length) except -1    # a copy of a whole pack
 cdef int pack_append(Arena arena, Box *box, Element *elements, uint64_t count) except -1
 # Before the element at `at`; 0 or the end mark's place: at the end.

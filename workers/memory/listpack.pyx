@@ -11,6 +11,7 @@ cdef enum:
     END = 0xFF
     NUMBER_TEXT_MAX = 20        # digits and sign of a 64-bit integer
     SCRATCH = 512               # bytes of new elements that need no memory of their own while they are encoded
+    SMALL = 128                 # bytes of a pack that gets no more room than it needs
     KEPT_ROOM = 64              # a block of no more bytes is not exchanged for a smaller one
     BYTES_LIMIT = 0xFFFFFFFF    # what the header can say
 
@@ -300,8 +301,8 @@ cdef int64_t pack_valid(const char *bytes, uint64_t length) noexcept nogil:
 # -- editing
 
 cdef inline uint64_t roomy(uint64_t length) noexcept:
-    """Room for a pack that has grown once and may grow again."""
-    return length + length // 4
+    """Room for a pack that has grown once and may grow again; small ones are many, and soon copied."""
+    return length if length <= SMALL else length + length // 8
 
 
 cdef uint64_t encoded_size(Element *elements, uint64_t count) noexcept nogil:
@@ -334,6 +335,13 @@ cdef int pack_make(Arena arena, Box *box, Element *elements, uint64_t count) exc
     write_header(pack, length, count)
     write_elements(pack + PACK_HEADER, elements, count)
     pack[length - 1] = <char>END
+    return 0
+
+
+cdef int pack_reserve(Arena arena, Box *box, uint64_t bytes) except -1:
+    box.block, box.length = arena.alloc(PACK_EMPTY + bytes), PACK_EMPTY
+    write_header(arena.at(box.block), PACK_EMPTY, 0)
+    arena.at(box.block)[PACK_HEADER] = <char>END
     return 0
 
 
@@ -382,7 +390,7 @@ cdef int pack_splice(
     splice.count = known if known == PACK_COUNT_UNKNOWN else known - gone + count
     if splice.length > BYTES_LIMIT:
         raise OutOfMemory("a listpack has no more than 4 GiB")
-    if splice.length <= room and (room <= KEPT_ROOM or room < 2 * splice.length):
+    if splice.length <= room and (room <= KEPT_ROOM or room < 2 * splice.length or splice.length >= box.length):
         return splice_in_place(arena, box, &splice, elements, count)
     try:
         return splice_elsewhere(arena, box, &splice, elements, count)

@@ -58,7 +58,8 @@ cdef tuple field_pair(Field *field)
 # -- changing
 
 # Before up to `fields` fields are set: makes the key if it does not exist, and the hash a table if there are too many
-# of them for a pack, or the longest name or value is too long, or all together (`total` bytes) are.
+# of them for a pack, or the longest name or value is too long, or all together (`total` bytes, as elements of a pack
+# if the key is new) are.
 cdef int hash_prepare(
     Keyspace keyspace, Limits limits, Found *found, const char *key, uint64_t length, uint64_t fields, uint64_t longest,
     uint64_t total

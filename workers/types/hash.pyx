@@ -9,7 +9,7 @@ from workers.memory.entry cimport (
 )
 from workers.memory.listpack cimport (
     ELEMENT_TEXT, element_text, pack_append, pack_count, pack_delete, pack_find, pack_first, pack_fits, pack_get,
-    pack_make, pack_next, pack_replace, pack_seek, string_element,
+    pack_next, pack_replace, pack_reserve, pack_seek, string_element,
 )
 from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport (
@@ -206,14 +206,12 @@ cdef int hash_prepare(
     uint64_t total
 ) except -1:
     cdef Box box
+    cdef bint packed = <int64_t>fields <= limits.hash_max_listpack_entries \
+        and <int64_t>longest <= limits.hash_max_listpack_value
     if not found.exists:
-        pack_make(keyspace.arena, &box, NULL, 0)
+        pack_reserve(keyspace.arena, &box, total if packed and pack_fits(NULL, total) else 0)
         keyspace.put_collection(found.db, found, key, length, HASH_PACKED, box.block, box.length)
-    if found.entry.type == HASH_PACKED and (
-        <int64_t>fields > limits.hash_max_listpack_entries
-        or <int64_t>longest > limits.hash_max_listpack_value
-        or not pack_fits(bytes_of(keyspace, found), total)
-    ):
+    if found.entry.type == HASH_PACKED and not (packed and pack_fits(bytes_of(keyspace, found), total)):
         return to_table(keyspace, found)
     return 0
 

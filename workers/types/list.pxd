@@ -18,7 +18,9 @@ Invariants
  3. A List tells what the key shall hold: the entry's own Box is as before until `list_save`. A List whose length has
     become 0 still has the blocks that the entry names: it can only be saved.
  4. A cursor is dead after any edit.
- 5. Every edit is in a transaction. An edit journals no more than a few nodes, or what it takes apart is written anew.
+ 5. Nodes that come to lie behind two others at the end where elements are pushed are sealed (see sealed.pxd), but for
+    the two at the other end. An edit opens a node; it is sealed again when it comes to lie there again.
+ 6. Every edit is in a transaction. An edit journals no more than a few nodes, or what it takes apart is written anew.
 """
 from libc.stdint cimport int64_t, uint64_t
 from workers.limits cimport Limits
@@ -27,9 +29,11 @@ from workers.memory.entry cimport Box
 from workers.memory.keyspace cimport Found, Keyspace
 from workers.memory.listpack cimport Element
 from workers.memory.tree cimport TreeCursor
+from workers.types.sealed cimport SEALED_MAX
 
 cdef enum:
-    NODE_BYTES = 2048
+    NODE_BYTES = SEALED_MAX
+    PLAIN_NODES = 2         # at each end
 
 cdef struct List:
     int type                # LIST_PACKED, LIST_TREE; 0 = there is none, or none yet
@@ -40,8 +44,9 @@ cdef struct ListCursor:
     # An element, or none (at = 0) past either end.
     TreeCursor node         # LIST_TREE only
     bint in_tree
-    uint64_t block          # of the listpack
+    const char *pack        # the listpack, in the arena or in `room`
     uint64_t at             # offset in it
+    char room[SEALED_MAX]
 
 # From this length on an element gets a node of its own, in this process: DEBUG QUICKLIST-PACKED-THRESHOLD.
 cdef void set_packed_threshold(uint64_t length) noexcept

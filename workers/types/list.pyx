@@ -18,6 +18,7 @@ from workers.memory.tree cimport (
     TreeRoot, tree_at, tree_dismantle, tree_end, tree_first, tree_init, tree_insert, tree_item, tree_last, tree_next,
     tree_prev, tree_remove, tree_replace, tree_weight,
 )
+from workers.types.sealed cimport held_bytes, is_sealed, open_pack, seal_pack
 
 cdef enum:
     COUNTED_BYTES_MAX = 8192    # of a listpack that is limited by the number of its elements
@@ -37,7 +38,7 @@ cdef void set_packed_threshold(uint64_t length) noexcept:
 
 cdef inline Box box_of(Arena arena, uint64_t block) noexcept:
     cdef Box box
-    box.block, box.length = block, pack_bytes(arena.at(block))
+    box.block, box.length = block, held_bytes(arena.at(block))
     return box
 
 
@@ -134,11 +135,50 @@ cdef inline int put_node(Arena arena, uint64_t root, TreeCursor *node, Box *box,
     return tree_replace(arena, root, node, box.block, tree_weight(arena, node) + <uint64_t>more)
 
 
+cdef int edit_node(Arena arena, uint64_t root, TreeCursor *node, Box *box) except -1:
+    """The node's pack, to be changed: it is not sealed any more then."""
+    cdef uint64_t sealed = tree_item(arena, node)
+    box[0] = box_of(arena, sealed)
+    if is_sealed(arena.at(sealed)):
+        box.block = arena.alloc(box.length)
+        open_pack(arena.at(sealed), arena.at(box.block))
+        arena.free(sealed)
+        put_node(arena, root, node, box, 0)
+    return 0
+
+
+cdef int seal_node(Arena arena, uint64_t root, TreeCursor *node) except -1:
+    cdef uint64_t plain = tree_item(arena, node), sealed
+    if is_sealed(arena.at(plain)):
+        return 0
+    sealed = seal_pack(arena, arena.at(plain))
+    if sealed == 0:
+        return 0
+    arena.free(plain)
+    return tree_replace(arena, root, node, sealed, tree_weight(arena, node))
+
+
+cdef int settle_node(Arena arena, uint64_t root, TreeCursor *node, bint at_head) except -1:
+    """The cursor's node will not be the outermost at its end any more: trims it, and seals the one behind it."""
+    trim_node(arena, root, node)
+    if (<TreeRoot *>arena.at(root)).items < 2 * PLAIN_NODES:
+        return 0
+    if at_head:
+        tree_next(arena, node)
+        seal_node(arena, root, node)
+        tree_prev(arena, node)
+    else:
+        tree_prev(arena, node)
+        seal_node(arena, root, node)
+        tree_next(arena, node)
+    return 0
+
+
 cdef int trim_node(Arena arena, uint64_t root, TreeCursor *node) except -1:
     """Gives back the room in which a node has grown, as it will not grow on."""
     cdef uint64_t old = tree_item(arena, node), block
-    cdef uint64_t used = pack_bytes(arena.at(old))
-    if arena.usable(old) <= arena.good_size(used):
+    cdef uint64_t used = held_bytes(arena.at(old))
+    if is_sealed(arena.at(old)) or arena.usable(old) <= arena.good_size(used):
         return 0
     block = pack_part(arena, arena.at(old), PACK_HEADER, used - 1, tree_weight(arena, node))
     arena.free(old)
@@ -179,37 +219,37 @@ cdef bint list_seek(Arena arena, List *it, uint64_t index, ListCursor *cursor) n
     cursor.at = 0
     if index >= it.length:
         return False
-    cursor.block = it.box.block
+    cursor.pack = arena.at(it.box.block)
     if cursor.in_tree:
         find_node(arena, tree_of(arena, it), index, &cursor.node, &within)
-        cursor.block = tree_item(arena, &cursor.node)
+        cursor.pack = open_pack(arena.at(tree_item(arena, &cursor.node)), cursor.room)
         count = tree_weight(arena, &cursor.node)
-    cursor.at = pack_seek(arena.at(cursor.block), <int64_t>within - (<int64_t>count if within > count // 2 else 0))
+    cursor.at = pack_seek(cursor.pack, <int64_t>within - (<int64_t>count if within > count // 2 else 0))
     return True
 
 
 cdef bint list_next(Arena arena, ListCursor *cursor) noexcept:
-    cursor.at = pack_next(arena.at(cursor.block), cursor.at)
+    cursor.at = pack_next(cursor.pack, cursor.at)
     if cursor.at == 0 and cursor.in_tree and tree_next(arena, &cursor.node):
-        cursor.block = tree_item(arena, &cursor.node)
-        cursor.at = pack_first(arena.at(cursor.block))
+        cursor.pack = open_pack(arena.at(tree_item(arena, &cursor.node)), cursor.room)
+        cursor.at = pack_first(cursor.pack)
     return cursor.at != 0
 
 
 cdef bint list_prev(Arena arena, ListCursor *cursor) noexcept:
-    cursor.at = pack_previous(arena.at(cursor.block), cursor.at)
+    cursor.at = pack_previous(cursor.pack, cursor.at)
     if cursor.at == 0 and cursor.in_tree and tree_prev(arena, &cursor.node):
-        cursor.block = tree_item(arena, &cursor.node)
-        cursor.at = pack_last(arena.at(cursor.block))
+        cursor.pack = open_pack(arena.at(tree_item(arena, &cursor.node)), cursor.room)
+        cursor.at = pack_last(cursor.pack)
     return cursor.at != 0
 
 
 cdef const char *list_text(Arena arena, ListCursor *cursor, char *scratch, uint64_t *length) noexcept:
-    return pack_text(arena.at(cursor.block), cursor.at, scratch, length)
+    return pack_text(cursor.pack, cursor.at, scratch, length)
 
 
 cdef bint list_equals(Arena arena, ListCursor *cursor, const char *bytes, uint64_t length) noexcept:
-    return pack_equals(arena.at(cursor.block), cursor.at, bytes, length)
+    return pack_equals(cursor.pack, cursor.at, bytes, length)
 
 
 cdef list list_values(Arena arena, List *it, uint64_t first, uint64_t count, bint backwards):
@@ -297,10 +337,10 @@ cdef int gather(Arena arena, List *it, uint64_t bytes_max) except -1:
     cdef TreeCursor cursor
     cdef const char *pack
     cdef char *out
+    cdef char room[SEALED_MAX]
     cdef bint more = tree_first(arena, root, &cursor)
     while more:
-        pack = arena.at(tree_item(arena, &cursor))
-        part = pack_bytes(pack) - PACK_EMPTY
+        part = held_bytes(arena.at(tree_item(arena, &cursor))) - PACK_EMPTY
         bytes += part
         if bytes > bytes_max or (tree_weight(arena, &cursor) == 1 and part >= packed_threshold):
             return 0
@@ -309,7 +349,7 @@ cdef int gather(Arena arena, List *it, uint64_t bytes_max) except -1:
     out = arena.at(block) + PACK_HEADER
     more = tree_first(arena, root, &cursor)
     while more:
-        pack = arena.at(tree_item(arena, &cursor))
+        pack = open_pack(arena.at(tree_item(arena, &cursor)), room)
         part = pack_bytes(pack) - PACK_EMPTY
         memcpy(out, pack + PACK_HEADER, part)
         out += part
@@ -364,12 +404,13 @@ cdef int push_nodes(Arena arena, uint64_t root, Element *elements, uint64_t coun
         those = &elements[count - part] if at_head else elements
         if fresh:
             if node.height:
-                trim_node(arena, root, &node)
+                settle_node(arena, root, &node, at_head)
             pack_make(arena, &box, those, part)
             if not at_head:
                 tree_end(arena, root, &node)
             tree_insert(arena, root, &node, box.block, part)
         else:
+            edit_node(arena, root, &node, &box)
             pack_insert(arena, &box, PACK_HEADER if at_head else 0, those, part)
             put_node(arena, root, &node, &box, <int64_t>part)
         count -= part
@@ -379,7 +420,7 @@ cdef int push_nodes(Arena arena, uint64_t root, Element *elements, uint64_t coun
 
 
 cdef int list_insert(Arena arena, List *it, ListCursor *cursor, Element *element, bint behind) except -1:
-    cdef uint64_t at = pack_after(arena.at(cursor.block), cursor.at) if behind else cursor.at
+    cdef uint64_t at = pack_after(cursor.pack, cursor.at) if behind else cursor.at
     it.length += 1
     if it.type == LIST_PACKED:
         return pack_insert(arena, &it.box, at, element, 1)
@@ -391,6 +432,7 @@ cdef bint join(Arena arena, uint64_t root, TreeCursor *node, uint64_t at, Elemen
     cdef Box box = box_of(arena, tree_item(arena, node))
     if box.length + room_for(element) > NODE_BYTES:
         return False
+    edit_node(arena, root, node, &box)
     pack_insert(arena, &box, at, element, 1)
     put_node(arena, root, node, &box, 1)
     return True
@@ -415,11 +457,13 @@ cdef int insert_at(Arena arena, uint64_t root, TreeCursor *node, uint64_t at, El
 cdef int divide(Arena arena, uint64_t root, TreeCursor *node, uint64_t at) except -1:
     """Divides a node at a place in its pack; the cursor is on what is behind it then, or at the end."""
     cdef Box box = box_of(arena, tree_item(arena, node))
-    cdef const char *pack = arena.at(box.block)
+    cdef const char *pack
     cdef uint64_t end = box.length - 1, count = 0, place, behind
     if at == PACK_HEADER:
         return 0
     if at < end:
+        edit_node(arena, root, node, &box)
+        pack = arena.at(box.block)
         place = at
         while place:
             count += 1
@@ -440,12 +484,12 @@ cdef int list_replace(Arena arena, List *it, ListCursor *cursor, Element *elemen
     if it.type == LIST_PACKED:
         return pack_replace(arena, &it.box, cursor.at, element, 1)
     root = tree_of(arena, it)
-    box = box_of(arena, cursor.block)
+    edit_node(arena, root, node, &box)
     if tree_weight(arena, node) == 1:
+        arena.free(box.block)
         pack_make(arena, &box, element, 1)
-        arena.free(cursor.block)
         return put_node(arena, root, node, &box, 0)
-    old_bytes = pack_after(arena.at(cursor.block), cursor.at) - cursor.at
+    old_bytes = pack_after(cursor.pack, cursor.at) - cursor.at
     if box.length - old_bytes + room_for(element) <= NODE_BYTES:
         pack_replace(arena, &box, cursor.at, element, 1)
         return put_node(arena, root, node, &box, 0)
@@ -471,7 +515,7 @@ cdef int list_remove(Arena arena, List *it, uint64_t first, uint64_t count) exce
         if part == weight:
             drop_node(arena, root, &node)
         else:
-            box = box_of(arena, tree_item(arena, &node))
+            edit_node(arena, root, &node, &box)
             pack_delete(arena, &box, pack_seek(arena.at(box.block), <int64_t>within), part)
             put_node(arena, root, &node, &box, -<int64_t>part)
             tree_next(arena, &node)
@@ -487,6 +531,7 @@ cdef int64_t list_remove_equal(
     cdef TreeCursor node
     cdef Box box
     cdef uint64_t nodes
+    cdef char room[SEALED_MAX]
     if it.type == LIST_PACKED:
         matches = count_equal(arena.at(it.box.block), bytes, length)
         total = min(matches, most)
@@ -502,8 +547,7 @@ cdef int64_t list_remove_equal(
         tree_first(arena, root, &node)
     while nodes and total < most:
         nodes -= 1
-        box = box_of(arena, tree_item(arena, &node))
-        matches = count_equal(arena.at(box.block), bytes, length)
+        matches = count_equal(open_pack(arena.at(tree_item(arena, &node)), room), bytes, length)
         removed = min(matches, most - total)
         total += removed
         if removed == tree_weight(arena, &node):
@@ -512,6 +556,7 @@ cdef int64_t list_remove_equal(
                 tree_prev(arena, &node)
             continue
         if removed:
+            edit_node(arena, root, &node, &box)
             strip_pack(
                 arena, &box, bytes, length, matches - removed if from_tail else 0, removed,
                 tree_weight(arena, &node) - removed,

@@ -45,13 +45,8 @@ cdef enum:
     RDB_VERSION_MAX = 12        # of what this reads
     QUICKLIST_PLAIN = 1
     QUICKLIST_PACKED = 2
-    LZF_GROWTH = 264
 
 cdef uint64_t crc64(const char *bytes, uint64_t length) noexcept nogil      # polynomial of Jones, reflected
-# Answers the compressed length; 0 = it would be more than `room`.
-cdef uint64_t lzf_compress(const char *bytes, uint64_t length, char *out, uint64_t room) noexcept nogil
-# Answers whether the bytes are LZF of exactly `made` bytes.
-cdef bint lzf_expand(const char *bytes, uint64_t length, char *out, uint64_t made) noexcept nogil
 
 cdef class Writer:
     cdef char *bytes

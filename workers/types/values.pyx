@@ -20,6 +20,7 @@ from workers.types.rdb cimport (
     RDB_LIST_ZIPLIST, RDB_SET, RDB_SET_INTSET, RDB_SET_LISTPACK, RDB_STREAM, RDB_STREAM_2, RDB_STREAM_3, RDB_STRING,
     RDB_VERSION, RDB_VERSION_EXPIRY, RDB_ZSET, RDB_ZSET_2, RDB_ZSET_LISTPACK, RDB_ZSET_ZIPLIST, Source, bad_data,
 )
+from workers.types.sealed cimport SEALED_MAX, open_pack
 from workers.types.set cimport is_set, set_add, set_count, set_each, set_prepare
 from workers.types.stream cimport stream_open
 from workers.types.stream_rdb cimport stream_load, stream_save
@@ -65,6 +66,7 @@ cdef int save_list(Keyspace keyspace, Found *found, Writer writer) except -1:
     cdef uint64_t root
     cdef bint more
     cdef Box box
+    cdef char room[SEALED_MAX]
     keyspace.box_of(found, &box)
     writer.byte(RDB_LIST_QUICKLIST_2)
     if found.entry.type == LIST_PACKED:
@@ -76,7 +78,7 @@ cdef int save_list(Keyspace keyspace, Found *found, Writer writer) except -1:
     more = tree_first(keyspace.arena, root, &cursor)
     while more:
         writer.length(QUICKLIST_PACKED)
-        save_pack(writer, keyspace.arena.at(tree_item(keyspace.arena, &cursor)))
+        save_pack(writer, open_pack(keyspace.arena.at(tree_item(keyspace.arena, &cursor)), room))
         more = tree_next(keyspace.arena, &cursor)
     return 0
 

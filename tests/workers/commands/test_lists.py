@@ -1,6 +1,7 @@
 """Commands on lists, reply by reply against redis-server where it is installed, and against Python's lists."""
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -311,8 +312,16 @@ BATCHES = st.one_of(
     st.lists(ELEMENTS, min_size=1, max_size=5),
     st.tuples(ELEMENTS, st.integers(1, 400)).map(lambda drawn: [drawn[0]] * drawn[1]),
     st.integers(1, 400).map(lambda count: [b"%d" % number for number in range(count)]),
+    st.integers(600, 900).map(lambda count: alike(count)),
 )
 PLACES = st.integers(-1000, 1000)
+
+
+def alike(count: int) -> list[bytes]:
+    """Elements of which the nodes inside a list are sealed."""
+    return [b"element:%012d" % number for number in range(count)]
+
+
 STEPS = st.one_of(
     st.tuples(st.sampled_from(["lpush", "rpush"]), BATCHES),
     st.tuples(st.sampled_from(["lpop", "rpop"]), st.integers(1, 300)),
@@ -380,11 +389,11 @@ def take(shard: Executor, model: list[bytes], step: tuple[object, ...], keep: bo
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(steps=st.lists(STEPS, max_size=25), place=PLACES)
-def test_any_sequence_does_what_it_does_to_a_list(steps: list[tuple[object, ...]], place: int) -> None:
+@given(steps=st.lists(STEPS, max_size=25), place=PLACES, sealed=st.booleans())
+def test_any_sequence_does_what_it_does_to_a_list(steps: list[tuple[object, ...]], place: int, sealed: bool) -> None:
     model: list[bytes] = []
     with executor() as shard:
-        for step in steps:
+        for step in [("rpush", alike(900)), *steps] if sealed else steps:
             take(shard, model, step)
             assert shard.run("lrange", b"l", b"0", b"-1") == array(model)
             shard.arena.check()
@@ -400,11 +409,11 @@ def test_any_sequence_does_what_it_does_to_a_list(steps: list[tuple[object, ...]
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(steps=st.lists(STEPS, max_size=8), last=STEPS)
-def test_any_step_rolls_back(steps: list[tuple[object, ...]], last: tuple[object, ...]) -> None:
+@given(steps=st.lists(STEPS, max_size=8), last=STEPS, sealed=st.booleans())
+def test_any_step_rolls_back(steps: list[tuple[object, ...]], last: tuple[object, ...], sealed: bool) -> None:
     model: list[bytes] = []
     with executor() as shard:
-        for step in steps:
+        for step in [("lpush", alike(900)), *steps] if sealed else steps:
             take(shard, model, step)
         before = shard.arena.fingerprint()
         take(shard, model.copy(), last, keep=False)
@@ -426,6 +435,46 @@ def test_long_lists_are_cheap_at_any_index(ours: Wire) -> None:
     assert ours.ask("lpop", "a", 99_999)[-1] == b"149998"
     assert ours.ask("lrange", "a", 0, -1) == [b"149999"]
     assert ours.ask("object", "encoding", "a") == b"listpack"
+
+
+def used_by(shard: Executor, elements: list[bytes]) -> int:
+    """Bytes of a list of them, which must be whole, forwards, backwards and as a dump."""
+    for first in range(0, len(elements), 7):
+        shard.run("rpush", b"l", *elements[first : first + 7])
+    used = integer(shard.run("memory|usage", b"l", b"samples", b"0"))
+    assert shard.run("lrange", b"l", b"0", b"-1") == array(elements)
+    shard.run("copy", b"l", b"copy")
+    dumped = shard.run("dump", b"l").partition(b"\r\n")[2][:-2]
+    assert shard.run("restore", b"other", b"0", dumped) == b"+OK\r\n"
+    for key in (b"l", b"copy", b"other"):
+        assert shard.run("rpop", key, b"%d" % len(elements)) == array(elements[::-1])
+    shard.arena.check()
+    return used
+
+
+def test_nodes_inside_a_list_are_sealed() -> None:
+    elements = alike(5000)
+    with executor() as shard:
+        assert used_by(shard, elements) < 0.4 * sum(map(len, elements))
+
+
+def test_elements_that_do_not_get_shorter_stay_as_they_are() -> None:
+    elements = [random.Random(number).randbytes(40) for number in range(2000)]
+    with executor() as shard:
+        assert sum(map(len, elements)) < used_by(shard, elements) < 1.15 * sum(map(len, elements))
+
+
+@pytest.mark.parametrize("first", ["lpush", "rpush"])
+def test_a_queue_goes_through_sealed_nodes(first: str) -> None:
+    elements = alike(3000)
+    last = "rpop" if first == "lpush" else "lpop"
+    with executor() as shard:
+        for number, element in enumerate(elements):
+            shard.run(first, b"l", element)
+            if number >= 1500:
+                assert shard.run(last, b"l") == array([elements[number - 1500]])[4:]
+        assert integer(shard.run("llen", b"l")) == 1500
+        assert integer(shard.run("memory|usage", b"l", b"samples", b"0")) < 0.6 * 1500 * 20
 
 
 # -- encodings, as Redis 7.2 has them

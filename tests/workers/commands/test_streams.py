@@ -254,6 +254,7 @@ def test_what_redis_7_0_answers_otherwise(ours: Wire) -> None:
     assert str(ours.ask("xadd", "s", "2-*", "a", "b")).startswith("-ERR The ID specified in XADD is equal or smaller")
     ours.ask("xdel", "s", "2-18446744073709551615")
     assert str(ours.ask("xsetid", "s", "2-1")).endswith("is smaller than current max_deleted_entry_id")
+    assert ours.ask("xread", "block", (1 << 63) - 1, "streams", "s", "0") == "-ERR timeout is out of range"
     assert ours.ask("xread", "streams", "s", "s", "0") == (
         "-ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified."
     )
