@@ -2,6 +2,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
+import random
 from array import array
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from workers.call cimport Call
 from workers.memory.arena cimport COMMIT_INTERNAL, Arena
 from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, Keyspace
 from workers.registry cimport Handler
+from workers.types.dice cimport reseed
 
 
 cdef int64_t cpu_ns() noexcept:
@@ -42,6 +44,12 @@ cdef class Executor:
         self.handlers = load(MODULES)
         self.call = Call(Shard(0, arena, self.keyspace), self)
         self.position = max(arena.header.commit[0], arena.header.commit[<int>COMMIT_INTERNAL])
+
+    def seed(self, number: int) -> None:
+        """Makes commands that answer random elements do so in the same way from here on."""
+        random.seed(number)
+        reseed(number)
+        self.keyspace.seed = number
 
     def run(self, name: str, *words: bytes, database: int = 0, now_ms: int = 1000, keep: bool = True) -> bytes:
         """Executes the command `name` (`container|sub`, then `words` begin with the key; or an internal one, `@name`);

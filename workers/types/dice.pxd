@@ -3,3 +3,4 @@ from libc.stdint cimport uint64_t
 
 cdef uint64_t roll() noexcept                       # any of 2^64
 cdef uint64_t roll_below(uint64_t bound) noexcept   # 0 .. bound - 1, evenly; bound > 0
+cdef void reseed(uint64_t seed) noexcept            # for tests: the same numbers from here on

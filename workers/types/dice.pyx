@@ -19,3 +19,8 @@ cdef uint64_t roll_below(uint64_t bound) noexcept:
     while rolled < uneven:
         rolled = roll()
     return rolled % bound
+
+
+cdef void reseed(uint64_t seed) noexcept:
+    global state
+    state = seed
