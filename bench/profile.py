@@ -1,4 +1,5 @@
 """Where the CPU time of a request goes: its share by process, context switches and system calls, beside redis-server.
+The generator is redis-benchmark, which shares the cores.
 
 CPU time and switches come from /proc, in runs that nothing disturbs. System calls are counted by `strace -c`, where it
 is installed and may attach, in shorter runs of their own: tracing slows a server down, so its batches are larger there
@@ -10,6 +11,7 @@ import argparse
 import contextlib
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -56,10 +58,10 @@ def main() -> int:
         redis_benchmark()
         for kind in options.server or ("shardkv", "redis"):
             with running(kind, options.workers if kind == "shardkv" else None) as server:
-                    load.benchmark(server, "set", 16, 2 * KEYS, KEYS)  # so that all has started
-                    for depth in DEPTHS:
-                        for test in options.test or ("set", "get"):
-                            report(server, test, depth, options.requests * (PIPELINED_MORE if depth > 1 else 1))
+                load.benchmark(server, "set", 16, 2 * KEYS, KEYS)  # so that all has started
+                for depth in DEPTHS:
+                    for test in options.test or ("set", "get"):
+                        report(server, test, depth, options.requests * (PIPELINED_MORE if depth > 1 else 1))
     except ServerError as error:
         print(f"profile: {error}", file=sys.stderr)
         return 1
@@ -106,7 +108,7 @@ def counted(calls: Counter[str] | None, requests: int) -> str:
 
 
 def usage(server: Server) -> dict[str, Usage]:
-    """What the server's processes used since they started, by role."""
+    """What the server's processes, and the load generators that have ended, used since they started, by role."""
     found: dict[str, Usage] = {}
     cpu = load.cpu_seconds(server)
     for pid in server.pids():
@@ -120,6 +122,10 @@ def usage(server: Server) -> dict[str, Usage]:
                 total.kernel += int((task / "stat").read_text().rpartition(")")[2].split()[12]) / TICKS
     for role, total in found.items():
         total.cpu = cpu.get(role, 0.0)
+    load_cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
+    found["generator"] = Usage(
+        load_cpu.ru_utime + load_cpu.ru_stime, load_cpu.ru_stime, load_cpu.ru_nvcsw, load_cpu.ru_nivcsw
+    )
     return found
 
 

@@ -9,7 +9,7 @@ from shardkv.errors import NOT_FLOAT, SYNTAX, CommandError
 from shardkv.number cimport print_long_double
 from workers.call cimport Call
 from workers.commands.zsets cimport (
-    ADD_CH, ADD_NX, ADD_XX, Adding, add_member, double_argument, find_zset, read_zset, store_pairs,
+    ADD_CH, ADD_NX, ADD_XX, Adding, add_member, add_option, double_argument, find_zset, read_zset, store_pairs,
 )
 from workers.memory.arena cimport Arena
 from workers.registry cimport native
@@ -98,21 +98,13 @@ cdef bint find_position(Call call, Arena arena, Zset *zset, int index, Position 
 
 # -- GEOADD, GEOPOS, GEOHASH, GEODIST
 
-cdef int add_option(Call call, int index) noexcept:
-    if call.is_option(index, b"nx"):
-        return ADD_NX
-    if call.is_option(index, b"xx"):
-        return ADD_XX
-    return ADD_CH if call.is_option(index, b"ch") else 0
-
-
 cdef int geoadd_command(Call call) except -1:
     cdef int index, option, first = 2, options = 0
     cdef Position position
     cdef Adding adding
     cdef Zset zset
     while first < call.argc:
-        option = add_option(call, first)
+        option = add_option(call, first) & (ADD_NX | ADD_XX | ADD_CH)
         if option == 0:
             break
         options |= option

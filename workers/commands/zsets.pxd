@@ -29,6 +29,8 @@ cdef struct Adding:
 cdef int read_zset(Call call, int index, int key_number, Zset *out) except -1
 # The same, to be changed.
 cdef int find_zset(Call call, int index, int key_number, Zset *out) except -1
+# The option that argument `index` is; 0 = none.
+cdef int add_option(Call call, int index) noexcept
 # Raises CommandError for options that contradict each other.
 cdef int check_options(int options) except -1
 # Adds argv[member] to the sorted set at argv[1], or changes its score, as the options say.
