@@ -12,8 +12,8 @@ from workers.memory.keyspace cimport Found, Keyspace
 from workers.memory.listpack cimport ELEMENT_TEXT, Element, element_text, string_element
 from workers.registry cimport native
 from workers.types.set cimport (
-    is_set, set_add, set_count, set_each, set_has, set_members, set_prepare, set_random, set_remove, set_sample,
-    set_scan,
+    is_set, set_add, set_count, set_each, set_has, set_members, set_prepare, set_random, set_remove, set_reserve,
+    set_sample, set_scan,
 )
 
 cdef enum:
@@ -379,6 +379,7 @@ cdef int store_combined(Call call, set_operation operation) except -1:
     if members:
         element = element_of(members[0])
         set_prepare(keyspace, call.limits, &found, key.bytes, key.length, &element, len(members))
+        set_reserve(keyspace, &found, len(members))
     for member in members:
         element = element_of(member)
         set_add(keyspace, call.limits, &found, &element)

@@ -15,7 +15,7 @@ from workers.memory.segments cimport (
     segment_at, segment_slots, slot_entry, slot_expiring, slot_tag, tag_of, word_segment, word_slots,
 )
 from workers.memory.table cimport (
-    Place, table_find, table_insert, table_moved, table_random, table_remove,
+    Place, table_find, table_insert, table_make, table_moved, table_random, table_remove,
 )
 from workers.memory.tree cimport TreeCursor, tree_blocks, tree_first, tree_item, tree_next
 
@@ -369,6 +369,12 @@ cdef class BareTable:
     def __init__(self, Arena arena) -> None:
         self.arena = arena
         self.root = arena.alloc_zeroed(sizeof(TableRoot))
+
+    def make(self, count: int) -> None:
+        table_make(self.arena, self.root, count)
+
+    def check(self) -> list[dict[str, int]]:
+        return check_table(self.arena, <TableRoot *>self.arena.at(self.root))
 
     def insert(self, hash: int, key: bytes) -> None:
         cdef Place place

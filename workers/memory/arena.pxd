@@ -12,7 +12,7 @@ Invariants
  1. All state is addressed by offsets from the start of the file. Offset 0 is never a block. Offsets are below 2^40
     and blocks are 8-aligned.
  2. Before reachable bytes change, `save` has put their old content into the journal. Memory allocated in this
-    transaction needs no saving.
+    transaction needs no saving: code that cannot tell saves it all the same, and `fresh` tells code on tables.
  3. A transaction goes from `begin` to `commit` or `rollback`. One store commits: header.commit[slot] = position, a
     position the slot did not hold before.
  4. A block passed to `free` stays allocated, its bytes untouched, until `commit`, which performs the frees

@@ -10,7 +10,7 @@ from workers.memory.entry cimport (
 from workers.memory.journal cimport Vector, vector_push
 from workers.memory.keyspace cimport DeadBlock
 from workers.memory.segments cimport TableGrave, directory_words, segment_at, word_segment
-from workers.memory.table cimport Place, table_dismantle, table_each, table_find, table_insert, table_unlink
+from workers.memory.table cimport Place, table_dismantle, table_each, table_find, table_insert, table_make, table_unlink
 from workers.memory.tree cimport (
     TreeCursor, tree_blocks, tree_build, tree_dismantle, tree_end, tree_first, tree_init, tree_insert, tree_item,
     tree_next, tree_weight,
@@ -255,6 +255,7 @@ cdef int collection_copy(Arena source, Arena target, EntryView *entry, Box *box)
     table = table_in(type, box.block)
     if table:
         clear_table(target, table)
+        table_make(target, table, (<TableRoot *>source.at(table_in(type, old.block))).count)
     if has_tree(type):
         head = <TreeHead *>target.at(box.block)
         tree_init(&head.tree, head.tree.weighted)

@@ -11,6 +11,10 @@ Invariants
     and commit[journal_slot] != journal_position; so `begin` must name a position other than the slot's last.
  3. Undoing reads the journal and writes elsewhere: a death while undoing is answered by undoing again.
  4. Pages are touched only after `provide` said they are there.
+ 5. Within a transaction the first save of some bytes is what counts. Who remembers having saved them need not do it
+    again: `transaction` tells one transaction from all others of this process.
+ 6. `fresh` is the root of a table that this transaction has made, root and all, or 0. What it is made of is given back
+    by a rollback, so nothing in it is saved. `begin` forgets it; so must whatever undoes a part of a transaction.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -47,6 +51,8 @@ cdef class Journal:
     cdef uint64_t journal_ready         # bytes of the journal that are provided
     cdef uint32_t slot                  # what `begin` named
     cdef uint64_t position
+    cdef uint64_t transaction           # counts `begin`
+    cdef uint64_t fresh
 
     cdef int provide(self, uint64_t offset, uint64_t length) except -1          # OutOfMemory when there is no room
     cdef void unmap(self) noexcept

@@ -95,6 +95,8 @@ cdef class Journal:
         """Names the commit of the transaction that begins; `position` differs from the last one committed to `slot`."""
         self.slot = slot
         self.position = position
+        self.transaction += 1
+        self.fresh = 0
         self.header.journal_slot = slot
         self.header.journal_position = position
         compiler_barrier()

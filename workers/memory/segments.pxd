@@ -13,6 +13,7 @@ cdef enum:
     DEPTH_MAX = 26
     SLOTS_MIN = 8
     SLOTS_SPLIT = 1024          # a segment that would need more slots is split
+    STARTED_MAX = 640           # entries of a segment that is made for entries to come: at a load of two thirds
     MERGED_MAX = 256            # half-segments with so few entries together become one
     ENTRIES_PER_WORD = 64       # at least, before the directory is doubled
 
@@ -78,7 +79,8 @@ cdef inline SegmentHeader *segment_at(Arena arena, uint64_t segment) noexcept:
 cdef inline uint64_t *segment_slots(SegmentHeader *header) noexcept nogil:
     return <uint64_t *>(header + 1)
 
-cdef int segments_start(Arena arena, uint64_t root) except -1                   # gives an empty table its first segment
+# Gives an empty table its first segments, for so many entries.
+cdef int segments_start(Arena arena, uint64_t root, uint64_t count) except -1
 # One step of growth for the segment of `hash`: larger, or split.
 cdef int segments_make_room(Arena arena, uint64_t root, uint64_t hash) except -1
 # After a removal: shrinks and merges around the segment of `hash`, and frees all when the table is empty. Without

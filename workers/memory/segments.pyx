@@ -137,14 +137,19 @@ cdef uint64_t new_directory(Arena arena, uint32_t depth) except 0:
     return directory
 
 
-cdef int segments_start(Arena arena, uint64_t root) except -1:
-    cdef uint64_t directory = new_directory(arena, 0)
-    cdef uint64_t segment = lay_out(arena, NULL, 0, SLOTS_MIN, default_spill(SLOTS_MIN), 0, INT64_MAX)
-    cdef TableRoot *table
+cdef int segments_start(Arena arena, uint64_t root, uint64_t count) except -1:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef uint32_t depth = 0
+    cdef uint64_t index, slots, segment
+    while count >> depth > STARTED_MAX and depth < DEPTH_MAX:
+        depth += 1
+    slots = slots_for(count >> depth)
     arena.save(root, sizeof(TableRoot))
-    table = <TableRoot *>arena.at(root)
-    table.directory, table.depth, table.deepest, table.count, table.expiring = directory, 0, 1, 0, 0
-    directory_words(arena, table)[0] = segment | <uint64_t>segment_at(arena, segment).slots << 40
+    table.directory, table.depth, table.deepest = new_directory(arena, depth), depth, <uint32_t>1 << depth
+    table.count = table.expiring = 0
+    for index in range(<uint64_t>1 << depth):
+        segment = lay_out(arena, NULL, 0, slots, default_spill(slots), depth, INT64_MAX)
+        directory_words(arena, table)[index] = segment | <uint64_t>segment_at(arena, segment).slots << 40
     return 0
 
 

@@ -9,7 +9,7 @@ Invariants
  1. A slab that is in no list has no free block. Lists are queues: allocations take from the first slab until it is
     full; a full slab that gets room again is appended, so that it gathers free blocks on its way to the front.
  2. `cursors` is a cache of the word of the bitmap that allocations come from, always of the class's first slab;
-    forgotten by a rollback.
+    forgotten by a rollback. The word is saved when a transaction first takes a block from it, and not again.
  3. Blocks freed are only noted (`frees`); `commit` applies them. `used_delta` is what used_bytes will change by.
  4. Of each class at most one empty slab is kept when the last block of another goes.
 """
@@ -32,6 +32,7 @@ cdef struct Cursor:
     uint64_t *word              # NULL: ask the list
     uint64_t block              # offset of the block of its lowest bit
     uint64_t size
+    uint64_t saved              # the transaction that has saved the word; 0 = none
 
 cdef SizeClass size_classes[72]
 cdef int class_of(uint64_t length) noexcept nogil       # length <= SMALL_MAX

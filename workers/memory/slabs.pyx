@@ -82,7 +82,10 @@ cdef class Slabs(PageHeap):
         if cursor.word == NULL or cursor.word[0] == 0:
             self.refill(size_class)
         bits = cursor.word[0]
-        self.set_word(cursor.word, bits & (bits - 1))
+        if cursor.saved != self.transaction:
+            self.save_word(cursor.word)
+            cursor.saved = self.transaction
+        cursor.word[0] = bits & (bits - 1)
         self.used_delta += cursor.size
         return cursor.block + lowest_bit(bits) * cursor.size
 
@@ -124,6 +127,7 @@ cdef class Slabs(PageHeap):
                 if bitmap[word]:
                     cursor.word = &bitmap[word]
                     cursor.size = shape.size
+                    cursor.saved = 0
                     cursor.block = self.header.heap_start + (page << PAGE_SHIFT) + shape.first
                     cursor.block += <uint64_t>word * 64 * shape.size
                     return 0

@@ -30,7 +30,10 @@ Invariants
     for 64 entries, and segments grow instead.)
  4. `earliest` is never later than the earliest expiry in the segment.
  5. No two half-segments that could be merged are left by a removal that leaves one of them empty; so the last entry's
-    removal finds one segment, and frees it. Where a full arena prevents it, the next removal makes up for it.
+    removal finds one segment, and frees it. Where a full arena prevents it, the next removal makes up for it. (A table
+    that was given room for many entries, whose hashes collide by design, may keep segments as long as it is there.)
+ 6. A table that is `fresh` (journal.pxd) was empty when it became so, and all of its memory comes from this
+    transaction: insertions into it are not saved.
 """
 from libc.stdint cimport int64_t, uint64_t
 from workers.memory.arena cimport Arena
@@ -47,6 +50,9 @@ cdef Place table_find(Arena arena, uint64_t root, uint64_t hash, const char *key
 # Asks for the cache line where a coming table_find starts; then, in a second round, for the entry it is likely to find.
 cdef void table_prefetch_slot(Arena arena, uint64_t root, uint64_t hash) noexcept
 cdef void table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept
+# Of an empty table whose root is in memory that this transaction has allocated: makes it the fresh one, and gives it
+# room for about `count` entries, so that filling it moves hardly any.
+cdef int table_make(Arena arena, uint64_t root, uint64_t count) except -1
 # The key must not be there; fills `place`.
 cdef int table_insert(Arena arena, uint64_t root, uint64_t hash, uint64_t entry, int64_t expiry, Place *place) except -1
 # Same key, other entry or expiry (-1 none).

@@ -71,8 +71,9 @@ cdef void table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexce
 cdef inline int count_change(Arena arena, uint64_t root, uint64_t segment, int entries, int expiring) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef SegmentHeader *header = segment_at(arena, segment)
-    arena.save(root + 16, 16 if expiring else 8)
-    arena.save(segment, 8)
+    if root != arena.fresh:
+        arena.save(root + 16, 16 if expiring else 8)
+        arena.save(segment, 8)
     table.count += entries
     table.expiring += expiring
     header.used += entries
@@ -88,6 +89,11 @@ cdef inline int note_expiry(Arena arena, uint64_t segment, int64_t expiry) excep
     return 0
 
 
+cdef int table_make(Arena arena, uint64_t root, uint64_t count) except -1:
+    arena.fresh = root
+    return segments_start(arena, root, count) if count else 0
+
+
 cdef int table_insert(
     Arena arena, uint64_t root, uint64_t hash, uint64_t entry, int64_t expiry, Place *place
 ) except -1:
@@ -97,7 +103,7 @@ cdef int table_insert(
     cdef uint64_t *slot
     cdef uint64_t *free_slot
     if table.directory == 0:
-        segments_start(arena, root)
+        segments_start(arena, root, 0)
     while True:
         table = <TableRoot *>arena.at(root)
         slot = first_slot(arena, table, hash, &place.segment)
@@ -113,7 +119,8 @@ cdef int table_insert(
         segments_make_room(arena, root, hash)
     place.entry = entry
     place.slot = arena.offset_of(slot)
-    arena.save(place.slot, <uint64_t>(<char *>(free_slot + 1) - <char *>slot))
+    if root != arena.fresh:
+        arena.save(place.slot, <uint64_t>(<char *>(free_slot + 1) - <char *>slot))
     memmove(slot + 1, slot, <uint64_t>(<char *>free_slot - <char *>slot))
     slot[0] = slot_word(tag, expiry >= 0, entry)
     if expiry >= 0:

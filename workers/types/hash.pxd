@@ -64,6 +64,8 @@ cdef int hash_prepare(
     Keyspace keyspace, Limits limits, Found *found, const char *key, uint64_t length, uint64_t fields, uint64_t longest,
     uint64_t total
 ) except -1
+# … and as many as are certain to be set, all of them different, in a hash that does not have any: makes room for them.
+cdef int hash_reserve(Keyspace keyspace, Found *found, uint64_t count) except -1
 # Answers 1 if the field is new. expiry: unix ms, NO_EXPIRY, KEEP_EXPIRY (a new field has none). Name and value are not
 # this hash's own bytes.
 cdef int hash_set(

@@ -13,7 +13,7 @@ from workers.memory.listpack cimport (
 )
 from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport (
-    Place, table_each, table_find, table_insert, table_random, table_remove, table_replace, table_scan,
+    Place, table_each, table_find, table_insert, table_make, table_random, table_remove, table_replace, table_scan,
 )
 from workers.types.dice cimport roll, roll_below
 from workers.types.sample cimport sample_entries, sample_indexes
@@ -216,6 +216,12 @@ cdef int hash_prepare(
     return 0
 
 
+cdef int hash_reserve(Keyspace keyspace, Found *found, uint64_t count) except -1:
+    if found.entry.type == HASH_TABLE:
+        return table_make(keyspace.arena, block_of(keyspace, found), count)
+    return 0
+
+
 cdef int to_table(Keyspace keyspace, Found *found) except -1:
     cdef uint64_t old = block_of(keyspace, found)
     cdef uint64_t root = keyspace.arena.alloc_zeroed(sizeof(TableRoot))
@@ -225,6 +231,7 @@ cdef int to_table(Keyspace keyspace, Found *found) except -1:
     cdef const char *name
     cdef const char *value
     cdef Field field
+    table_make(keyspace.arena, root, pack_count(pack) // 2)
     while at:
         packed_field(pack, at, &field)
         name = element_text(&field.name, scratch[0], &length)

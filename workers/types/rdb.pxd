@@ -75,6 +75,7 @@ cdef class Reader:
     cdef uint64_t length(self) except? 0xFFFFFFFFFFFFFFFF
     # Of something of which each takes a byte or more; never 0.
     cdef uint64_t count(self) except 0
+    cdef uint64_t left(self) noexcept                       # bytes
     cdef int string(self, Element *out) except -1
     cdef double binary_double(self) except? -1
     cdef double text_double(self) except? -1

@@ -190,9 +190,12 @@ cdef class Reader:
 
     cdef uint64_t count(self) except 0:
         cdef uint64_t count = self.length()
-        if count == 0 or count > <uint64_t>(self.end - self.at):
+        if count == 0 or count > self.left():
             bad_data()
         return count
+
+    cdef uint64_t left(self) noexcept:
+        return <uint64_t>(self.end - self.at)
 
     cdef int string(self, Element *out) except -1:
         cdef bint form

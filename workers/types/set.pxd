@@ -46,6 +46,8 @@ cdef list set_sample(Keyspace keyspace, Found *found, uint64_t count)
 cdef int set_prepare(
     Keyspace keyspace, Limits limits, Found *found, const char *key, uint64_t length, Element *first, uint64_t more
 ) except -1
+# … and as many as are certain to be added, all of them different, to a set that does not have any: makes room for them.
+cdef int set_reserve(Keyspace keyspace, Found *found, uint64_t count) except -1
 # Answers 1 if the member is new.
 cdef int set_add(Keyspace keyspace, Limits limits, Found *found, Element *member) except -1
 # Answers 1 if it was there. The member may be one that this set has handed out.

@@ -13,7 +13,7 @@ from workers.memory.listpack cimport (
 )
 from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport (
-    Place, table_each, table_find, table_insert, table_random, table_remove, table_scan,
+    Place, table_each, table_find, table_insert, table_make, table_random, table_remove, table_scan,
 )
 from workers.types.dice cimport roll, roll_below
 from workers.types.sample cimport sample_entries, sample_indexes
@@ -177,9 +177,19 @@ cdef int set_prepare(
     if <int64_t>more <= limits.set_max_listpack_entries:
         pack_make(keyspace.arena, &box, NULL, 0)
         return keyspace.put_collection(found.db, found, key, length, SET_PACKED, box.block, box.length)
-    return keyspace.put_collection(
-        found.db, found, key, length, SET_TABLE, keyspace.arena.alloc_zeroed(sizeof(TableRoot)), 0
-    )
+    return keyspace.put_collection(found.db, found, key, length, SET_TABLE, new_table(keyspace.arena, 0), 0)
+
+
+cdef int set_reserve(Keyspace keyspace, Found *found, uint64_t count) except -1:
+    if found.entry.type == SET_TABLE:
+        return table_make(keyspace.arena, block_of(keyspace, found), count)
+    return 0
+
+
+cdef uint64_t new_table(Arena arena, uint64_t count) except 0:
+    cdef uint64_t root = arena.alloc_zeroed(sizeof(TableRoot))
+    table_make(arena, root, count)
+    return root
 
 
 cdef struct Filling:
@@ -191,7 +201,7 @@ cdef int to_table(Keyspace keyspace, Found *found) except -1:
     cdef uint64_t old = block_of(keyspace, found)
     cdef Filling filling
     filling.arena = <void *>keyspace.arena
-    filling.root = keyspace.arena.alloc_zeroed(sizeof(TableRoot))
+    filling.root = new_table(keyspace.arena, set_count(keyspace, found))
     set_each(keyspace, found, fill, &filling)
     change_encoding(keyspace, found, SET_TABLE, filling.root, 0)
     return keyspace.arena.free(old)

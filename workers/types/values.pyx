@@ -12,7 +12,7 @@ from workers.memory.entry cimport (
 from workers.memory.intset cimport ints_bytes
 from workers.memory.listpack cimport ELEMENT_TEXT, Element, element_size, element_text, pack_bytes
 from workers.memory.tree cimport TreeCursor, TreeRoot, tree_first, tree_item, tree_next
-from workers.types.hash cimport NO_EXPIRY, Field, hash_each, hash_prepare, hash_set, is_hash
+from workers.types.hash cimport NO_EXPIRY, Field, hash_each, hash_prepare, hash_reserve, hash_set, is_hash
 from workers.types.list cimport List, list_grow, list_open, list_push, list_save
 from workers.types.rdb cimport (
     OF_INTSET, OF_LISTPACK, OF_STRINGS, OF_ZIPLIST, QUICKLIST_PACKED, QUICKLIST_PLAIN, RDB_HASH, RDB_HASH_LISTPACK,
@@ -21,7 +21,7 @@ from workers.types.rdb cimport (
     RDB_VERSION, RDB_VERSION_EXPIRY, RDB_ZSET, RDB_ZSET_2, RDB_ZSET_LISTPACK, RDB_ZSET_ZIPLIST, Source, bad_data,
 )
 from workers.types.sealed cimport SEALED_MAX, open_pack
-from workers.types.set cimport is_set, set_add, set_count, set_each, set_prepare
+from workers.types.set cimport is_set, set_add, set_count, set_each, set_prepare, set_reserve
 from workers.types.stream cimport stream_open
 from workers.types.stream_rdb cimport stream_load, stream_save
 from workers.types.zset cimport (
@@ -276,10 +276,15 @@ cdef class Loader:
         while self.source.next(&member):
             if not self.found.exists:
                 set_prepare(self.keyspace, self.limits, self.found, self.key, self.key_length, &member, count)
+                set_reserve(self.keyspace, self.found, self.believed(count))
             if not set_add(self.keyspace, self.limits, self.found, &member):
                 bad_data()
             self.done_with_strings()
         return 0
+
+    cdef uint64_t believed(self, uint64_t count) noexcept:
+        """How many of so many elements there may be at most, all of them different, in what is left to read."""
+        return min(count, self.reader.left() // 2) if self.source.layout == OF_STRINGS else count
 
     cdef void done_with_strings(self) noexcept:
         if self.source.layout == OF_STRINGS:
@@ -370,12 +375,15 @@ cdef class Loader:
         cdef uint64_t length, value_length
         cdef const char *name = element_text(&field.name, scratch[0], &length)
         cdef const char *value = element_text(&field.value, scratch[1], &value_length)
+        cdef bint first = not self.found.exists
         if field.expiry > EXPIRY_MAX:
             bad_data()
         hash_prepare(
             self.keyspace, self.limits, self.found, self.key, self.key_length, count, max(length, value_length),
             element_size(&field.name) + element_size(&field.value),
         )
+        if first:
+            hash_reserve(self.keyspace, self.found, self.believed(count))
         if not hash_set(self.keyspace, self.limits, self.found, name, length, value, value_length, field.expiry):
             bad_data()
         return 0

@@ -13,7 +13,7 @@ from workers.memory.listpack cimport (
     pack_fits, pack_get, pack_insert, pack_make, pack_next, pack_previous, pack_replace, pack_seek,
     pack_text, string_element,
 )
-from workers.memory.table cimport table_find, table_insert, table_remove, table_scan
+from workers.memory.table cimport table_find, table_insert, table_make, table_remove, table_scan
 from workers.memory.tree cimport (
     TreeRoot, tree_at, tree_build, tree_init, tree_insert, tree_item, tree_next, tree_position, tree_prev, tree_remove,
     tree_seek,
@@ -285,17 +285,18 @@ cdef int start(
     if zset.packed:
         pack_make(keyspace.arena, &zset.box, NULL, 0)
     else:
-        make_root(keyspace.arena, &zset.box)
+        make_root(keyspace.arena, zset, 0)
     return put(keyspace, zset, key, key_length)
 
 
-cdef int make_root(Arena arena, Box *box) except -1:
+cdef int make_root(Arena arena, Zset *zset, uint64_t count) except -1:
+    """An empty set, with room for so many members."""
     cdef ZsetRoot *root
-    box.block, box.length = arena.alloc_zeroed(sizeof(ZsetRoot)), 0
-    root = <ZsetRoot *>arena.at(box.block)
+    zset.box.block, zset.box.length = arena.alloc_zeroed(sizeof(ZsetRoot)), 0
+    root = <ZsetRoot *>arena.at(zset.box.block)
     root.head.owns = OWNS_NOTHING
     tree_init(&root.head.tree, False)
-    return 0
+    return table_make(arena, members_of(zset), count)
 
 
 cdef inline int put(Keyspace keyspace, Zset *zset, const char *key, uint64_t key_length) except -1:
@@ -348,7 +349,7 @@ cdef int unpack(Keyspace keyspace, Zset *zset) except -1:
     if entries == NULL:
         raise MemoryError()
     try:
-        make_root(arena, &zset.box)
+        make_root(arena, zset, zset.count)
         zset.packed = False
         fill_from_pack(arena, zset, pack, entries)
         tree_build(arena, order_of(zset), entries, zset.count)
@@ -551,7 +552,7 @@ cdef int plant_pairs(Arena arena, Zset *zset, list pairs) except -1:
     if entries == NULL:
         raise MemoryError()
     try:
-        make_root(arena, &zset.box)
+        make_root(arena, zset, zset.count)
         for score, member in pairs:
             text, length = PyBytes_AS_STRING(member), PyBytes_GET_SIZE(member)
             entries[count] = make_entry(arena, text, length, score)

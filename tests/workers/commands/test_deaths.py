@@ -60,6 +60,14 @@ LARGER: dict[str, list[bytes]] = {
     "zremrangebyrank": [b"a", b"1", b"-2"],
     "zremrangebyscore": [b"a", b"(1", b"+inf"],
 }
+# Calls that build a collection of thousands: "d" is not there, "a" and "b" are such collections.
+BUILDING: list[tuple[str, str]] = [
+    ("list", "copy a d"), ("set", "copy a d"), ("hash", "copy a d"), ("sorted-set", "copy a d"), ("stream", "copy a d"),
+    ("set", "sunionstore d a b"), ("set", "sunionstore a a b"), ("sorted-set", "zunionstore d 2 a b"),
+    ("sorted-set", "zrangestore b a 0 -1"), ("set", "sort a BY nosort STORE d"), ("sorted-set", "restore d 0 DUMP"),
+    ("set", "restore d 0 DUMP"), ("hash", "restore d 0 DUMP"), ("hash", "restore d 0 EXPIRING"),
+]
+MANY = 1500
 
 
 def drawn(strategy: st.SearchStrategy[T], count: int) -> list[T]:
@@ -229,6 +237,46 @@ def sizes(name: str) -> list[str]:
     if "write" not in found.flags:
         return ["small"]
     return ["small", "large"] + ["full"] * (found.group in SINGLE)
+
+
+def fill_many(shard: Executor, group: str) -> None:
+    """Collections whose tables have several segments; half of a hash's fields expire."""
+    fill(shard, group, "large")
+    for key in (b"a", b"b"):
+        for number in range(0, MANY, 100):
+            names = [b"%s:%d" % (key, each) for each in range(number, number + 100)]
+            pairs = sum(([b"7", name] if group == "sorted-set" else [name, b"7"] for name in names), [])
+            if group == "stream":
+                shard.run("xadd", key, b"%d-1" % (number + 1000), *pairs)
+            else:
+                setter = VALUES_OF[group][0]
+                shard.run(setter, key, *(pairs if setter in ("hset", "zadd") else names))
+    if group == "hash":
+        shard.run("hpexpireat", b"b", b"9999999", b"FIELDS", b"50", *(b"b:%d" % each for each in range(50)), now_ms=NOW)
+
+
+@pytest.mark.parametrize(("group", "line"), BUILDING)
+def test_dies_while_it_builds(tmp_path: Path, group: str, line: str) -> None:
+    shard = Shard(tmp_path)
+    try:
+        fill_many(shard.executor, group)
+        dumps = {b"DUMP": b"a", b"EXPIRING": b"b"}
+        words = [dumped(shard.executor, dumps[word]) if word in dumps else word for word in line.encode().split()[1:]]
+        before = shard.arena.fingerprint()
+        assert shard.stores((line.split()[0], words)) > 0
+        assert shard.arena.fingerprint() == before
+        found = list(shard.deaths((line.split()[0], words)))
+        after = shard.arena.fingerprint()
+        for number, state in found:
+            assert state in (before, after), (line, number)
+        assert found[-1][1] == after
+    finally:
+        shard.close()
+
+
+def dumped(shard: Executor, key: bytes) -> bytes:
+    """What DUMP answers, without its frame."""
+    return shard.run("dump", key).split(b"\r\n", 1)[1][:-2]
 
 
 @pytest.mark.parametrize("name", DATA_COMMANDS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -178,3 +179,34 @@ def test_keys_of_one_hash_are_kept_apart(store: Store) -> None:
     a.rollback(store.arena)
     assert store.arena.used_bytes == before
     store.check()
+
+
+@pytest.mark.parametrize(("told", "put"), [(0, 3000), (1, 1), (600, 600), (3000, 3000), (100, 3000), (5000, 40)])
+def test_a_fresh_table_is_filled_without_the_journal(store: Store, told: int, put: int) -> None:
+    keys = names(0, put)
+    hashes = [xxhash.xxh3_64_intdigest(key) for key in keys]
+    before = store.arena.fingerprint()
+    for keep in (False, True):
+        store.position += 1
+        a.begin(store.arena, 0, store.position)
+        moved, table = c.moved(), c.BareTable(store.arena)
+        table.make(told)
+        for value, key in zip(hashes, keys, strict=True):
+            table.insert(value, key)
+        table.check()
+        assert c.moved() == moved or told != put
+        assert all(table.find(value, key) for value, key in zip(hashes, keys, strict=True))
+        assert a.journal_used(store.arena) < 20_000     # saved each by each, 3000 entries take 345,000
+        if keep:
+            a.commit(store.arena)
+        else:
+            a.rollback(store.arena)
+            assert store.arena.fingerprint() == before
+    # From the next transaction on it is a table like any other.
+    made = store.arena.fingerprint()
+    a.begin(store.arena, 0, store.position + 1)
+    table.insert(xxhash.xxh3_64_intdigest(b"other"), b"other")
+    table.remove(hashes[0], keys[0])
+    a.rollback(store.arena)
+    assert store.arena.fingerprint() == made
+    table.check()
