@@ -45,7 +45,7 @@ def main() -> int:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="runs of each test on each server, in alternation (5)")
+    parser.add_argument("--rounds", type=int, default=9, help="runs of each test on each server, in alternation (9)")
     parser.add_argument("--requests", type=int, default=40_000, help="of a quick command at depth 1 (40000)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="and elements, for their memory (1000000)")
     parser.add_argument("--test", action="append", choices=sorted(load.TESTS), help="only this test; may be repeated")
@@ -126,7 +126,8 @@ def throughput(subject: Server, baseline: Server, options: argparse.Namespace) -
         runs: dict[str, dict[str, list[load.Run]]] = {test: {name: [] for name in servers} for test in tests}
         for number in range(options.rounds):
             print(f"depth {depth}, round {number + 1} of {options.rounds}", flush=True)
-            one_round(servers, runs, depth, options.requests, keys)
+            in_turn = dict(list(servers.items())[:: -1 if number % 2 else 1])  # neither is always first
+            one_round(in_turn, runs, depth, options.requests, keys)
         table[str(depth)] = {
             test: {name: summary(values) for name, values in row.items()} for test, row in runs.items()
         }
@@ -136,7 +137,7 @@ def throughput(subject: Server, baseline: Server, options: argparse.Namespace) -
 def one_round(
     servers: dict[str, Server], runs: dict[str, dict[str, list[load.Run]]], depth: int, requests: int, keys: int
 ) -> None:
-    """Adds a run of every test on each server to `runs`. Every round begins with nothing in the servers."""
+    """Adds a run of every test on each server, in their order, to `runs`. It begins with nothing in the servers."""
     for server in servers.values():
         fill.empty(server)
     for test, row in runs.items():

@@ -53,16 +53,33 @@ cdef bint parse_int64(const char *text, size_t length, int64_t *value) noexcept 
     return True
 
 
+cdef char pairs[200]            # 00 to 99: a division for two digits
+
+
+cdef void write_pairs() noexcept:
+    cdef int number
+    for number in range(100):
+        pairs[2 * number] = <char>(c'0' + number // 10)
+        pairs[2 * number + 1] = <char>(c'0' + number % 10)
+
+
+write_pairs()
+
+
 cdef int print_int64(int64_t value, char *out) noexcept nogil:
     cdef char digits[INT64_DIGITS]
     cdef int at = INT64_DIGITS
     cdef uint64_t rest = 0 - <uint64_t>value if value < 0 else <uint64_t>value
-    while True:
+    while rest >= 100:
+        at -= 2
+        memcpy(digits + at, pairs + 2 * (rest % 100), 2)
+        rest //= 100
+    if rest >= 10:
+        at -= 2
+        memcpy(digits + at, pairs + 2 * rest, 2)
+    else:
         at -= 1
-        digits[at] = <char>(c'0' + rest % 10)
-        rest //= 10
-        if rest == 0:
-            break
+        digits[at] = <char>(c'0' + rest)
     if value < 0:
         at -= 1
         digits[at] = c'-'

@@ -21,6 +21,7 @@ Invariants
     tail).
 """
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+from shardkv.atomic cimport atomic_load_acquire
 
 cdef enum:
     RING_INLINE_MAX = 131072  # bytes; a record above this travels in a segment
@@ -97,17 +98,53 @@ cdef class RingPair:
 cdef void ring_produce(Ring *ring) noexcept nogil
 cdef void ring_consume(Ring *ring) noexcept nogil
 # Producer
-# room for `size` contiguous bytes at `next`, or NULL: full
-cdef char *ring_reserve(Ring *ring, uint32_t size) noexcept nogil
-# `next` moves past a record written at ring_reserve's answer
-cdef void ring_append(Ring *ring, uint32_t size) noexcept nogil
 cdef void ring_publish(Ring *ring) noexcept nogil                   # all appended records become visible
-cdef uint64_t ring_room(Ring *ring) noexcept nogil                  # free bytes, freshly loaded
+
+cdef inline char *ring_reserve(Ring *ring, uint32_t size) noexcept nogil:
+    """Room for `size` contiguous bytes at `next`, or NULL: full."""
+    if ring.next + size - ring.seen > ring.capacity:
+        ring.seen = atomic_load_acquire(&ring.shared.head)
+        if ring.next + size - ring.seen > ring.capacity:
+            return NULL
+    return ring.bytes + (ring.next & ring.mask)
+
+cdef inline void ring_append(Ring *ring, uint32_t size) noexcept nogil:
+    """Moves `next` past a record written at ring_reserve's answer."""
+    ring.next += size
+
+cdef inline uint64_t ring_room(Ring *ring) noexcept nogil:
+    """Free bytes, freshly loaded."""
+    ring.seen = atomic_load_acquire(&ring.shared.head)
+    return ring.capacity - (ring.next - ring.seen)
+
 # Consumer
-cdef char *ring_peek(Ring *ring) noexcept nogil                     # the record at `next`, or NULL: empty (or corrupt)
-# The one behind `record`, which is at `position`, if it has been seen already and fits, or NULL; moves `position`.
-cdef char *ring_behind(Ring *ring, char *record, uint64_t *position) noexcept nogil
-# `next` moves past it; its bytes stay ours until release
-cdef void ring_advance(Ring *ring, uint32_t size) noexcept nogil
-# everything before `next` belongs to the producer again
+# Everything before `next` belongs to the producer again.
 cdef void ring_release(Ring *ring) noexcept nogil
+
+cdef inline char *record_at(Ring *ring, uint64_t position) noexcept nogil:
+    """The record at a position before `seen`; NULL if there is none that fits."""
+    cdef char *record = ring.bytes + (position & ring.mask)
+    cdef uint32_t size = (<uint32_t *>record)[0]
+    if size < 8 or size & 7 or size > ring.seen - position or ring.seen - position > ring.capacity:
+        return NULL
+    return record
+
+cdef inline char *ring_peek(Ring *ring) noexcept nogil:
+    """The record at `next`, or NULL: empty (or corrupt)."""
+    cdef inline char *record
+    if ring.next == ring.seen:
+        ring.seen = atomic_load_acquire(&ring.shared.tail)
+        if ring.next == ring.seen:
+            return NULL
+    record = record_at(ring, ring.next)
+    ring.corrupt |= record == NULL
+    return record
+
+cdef inline char *ring_behind(Ring *ring, char *record, uint64_t *position) noexcept nogil:
+    """The one behind `record`, which is at `position`, if it has been seen and fits, or NULL; moves `position`."""
+    position[0] += (<uint32_t *>record)[0]
+    return record_at(ring, position[0]) if position[0] < ring.seen else NULL
+
+cdef inline void ring_advance(Ring *ring, uint32_t size) noexcept nogil:
+    """Moves `next` past a record; its bytes stay ours until ring_release."""
+    ring.next += size

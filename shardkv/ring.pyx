@@ -114,54 +114,8 @@ cdef void ring_consume(Ring *ring) noexcept nogil:
     ring.seen = atomic_load_acquire(&ring.shared.tail)
 
 
-cdef char *ring_reserve(Ring *ring, uint32_t size) noexcept nogil:
-    if ring.next + size - ring.seen > ring.capacity:
-        ring.seen = atomic_load_acquire(&ring.shared.head)
-        if ring.next + size - ring.seen > ring.capacity:
-            return NULL
-    return ring.bytes + (ring.next & ring.mask)
-
-
-cdef void ring_append(Ring *ring, uint32_t size) noexcept nogil:
-    ring.next += size
-
-
 cdef void ring_publish(Ring *ring) noexcept nogil:
     atomic_store_release(&ring.shared.tail, ring.next)
-
-
-cdef uint64_t ring_room(Ring *ring) noexcept nogil:
-    ring.seen = atomic_load_acquire(&ring.shared.head)
-    return ring.capacity - (ring.next - ring.seen)
-
-
-cdef inline char *record_at(Ring *ring, uint64_t position) noexcept nogil:
-    """The record at a position before `seen`; NULL if there is none that fits."""
-    cdef char *record = ring.bytes + (position & ring.mask)
-    cdef uint32_t size = (<uint32_t *>record)[0]
-    if size < 8 or size & 7 or size > ring.seen - position or ring.seen - position > ring.capacity:
-        return NULL
-    return record
-
-
-cdef char *ring_peek(Ring *ring) noexcept nogil:
-    cdef char *record
-    if ring.next == ring.seen:
-        ring.seen = atomic_load_acquire(&ring.shared.tail)
-        if ring.next == ring.seen:
-            return NULL
-    record = record_at(ring, ring.next)
-    ring.corrupt |= record == NULL
-    return record
-
-
-cdef char *ring_behind(Ring *ring, char *record, uint64_t *position) noexcept nogil:
-    position[0] += (<uint32_t *>record)[0]
-    return record_at(ring, position[0]) if position[0] < ring.seen else NULL
-
-
-cdef void ring_advance(Ring *ring, uint32_t size) noexcept nogil:
-    ring.next += size
 
 
 cdef void ring_release(Ring *ring) noexcept nogil:

@@ -45,7 +45,9 @@ cdef class Call:
     # lengths and arguments of a record, checked
     cdef int parse(self, const char *body, uint64_t length, uint32_t argc) except -1
 
-    cdef Shard shard_of_key(self, int key_number)
+    cdef inline Shard shard_of_key(self, int key_number):
+        return self.home if self.shards is None else <Shard>self.shards[key_number]
+
     # of argv[index], the key_number-th key; counts hits and misses
     cdef int find(self, int index, int key_number, Found *out) except -1
     # without setting the access clock, nor counting

@@ -57,11 +57,6 @@ cdef class Call:
         self.capacity = argc * 2
         return 0
 
-    cdef Shard shard_of_key(self, int key_number):
-        if self.shards is None:
-            return self.home
-        return <Shard>self.shards[key_number]
-
     cdef uint64_t hash_of(self, int index, int key_number) noexcept:
         if key_number == 0:
             return self.hash

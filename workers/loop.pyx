@@ -1,41 +1,27 @@
 """The worker's loop: see loop.pxd for the order of stores and the invariants."""
 import os
 import resource
-import sys
-import traceback
 
 from libc.errno cimport errno
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close, write
 
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
-from shardkv.resp cimport Reply
 from shardkv.ring cimport (
-    REPLY_BYTES,
-    REPLY_SEGMENT,
-    REQUEST_INTERNAL,
-    REQUEST_NO_TOUCH,
-    REQUEST_SEGMENT,
-    RING_INLINE_MAX,
     ReplyRecord,
+    RequestRecord,
     ring_advance,
     ring_append,
-    ring_behind,
     ring_consume,
     ring_peek,
     ring_produce,
     ring_publish,
     ring_release,
-    ring_reserve,
     ring_room,
 )
 from shardkv.stats cimport (
     ACTIVE_EXPIRE_US,
     ARENA_BYTES,
-    CHANGES,
-    COMMANDS_MAX,
     CPU_SYS_US,
     CPU_USER_US,
     EXPIRED_KEYS,
@@ -48,19 +34,18 @@ from shardkv.stats cimport (
     LAZYFREE_PENDING,
     PEAK_MEMORY,
     RECOVERED_REPLIES,
-    ROLLBACKS,
     USED_MEMORY,
     WAKE_UPS,
-    count_call,
+    ProcessBlock,
 )
-from workers.memory.arena cimport COMMIT_INTERNAL
-from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET
-from workers.registry cimport Handler
+from workers.ahead cimport AHEAD, look_ahead
+from workers.execution cimport REPLY_ROOM
+from workers.memory.arena cimport COMMIT_INTERNAL, Arena
+from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, Keyspace
 
-from shardkv.errors import ARENA_FULL, OUT_OF_MEMORY, CommandError, OutOfMemory
+from shardkv.errors import OutOfMemory
 from shardkv.ring import RingPair as RingPairType
-from shardkv.segment import SegmentError
-from workers.call import BadRecord, Shard
+from workers.call import BadRecord
 
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:
@@ -75,9 +60,7 @@ cdef extern from "<sys/epoll.h>" nogil:
     int epoll_wait(int epoll, epoll_event *events, int count, int timeout_ms)
 
 cdef enum:
-    BATCH = 64                # requests of one ring before the next ring has its turn
-    AHEAD = 16                # requests whose memory is asked for at once; divides BATCH
-    REPLY_ROOM = 16384        # bytes: below this a ring's requests wait for its acceptor
+    BATCH = 4 * AHEAD         # requests of one ring before the next ring has its turn
     ATTEMPTS_MAX = 3
     TICK_MS = 100
     EXPIRE_SLICES = 16        # of a tick when nothing is due …
@@ -91,32 +74,21 @@ cdef int64_t clock_ms() noexcept nogil:
     return now.tv_sec * 1000 + now.tv_nsec // 1000000
 
 
-cdef class Worker:
+cdef class Worker(Execution):
     def __init__(
         self, assignment: dict, arena: Arena, keyspace: Keyspace, page: ControlPage, specs: tuple, handlers: dict,
         channel: object,
     ) -> None:
         """Takes over a shard. `specs` is the command table's flat tuple; `handlers` are the registered ones by name."""
-        self.index = assignment["index"]
+        super().__init__(assignment["index"], assignment["folder"], arena, keyspace, page, specs, handlers)
         self.acceptors = assignment["acceptors"]
-        self.arena, self.keyspace, self.page, self.channel = arena, keyspace, page, channel
-        self.call = Call(Shard(self.index, arena, keyspace), self)
-        self.block = page.worker(self.index)
-        self.commands = page.worker_commands(self.index)
-        self.segments = SegmentStore(assignment["folder"])
+        self.channel = channel
         self.wake = assignment["acceptor_wake"]
         self.wake_fd = assignment["worker_wake"][self.index]
         self.pairs = [RingPairType.open(f"{assignment['folder']}/ring-{a}-{self.index}") for a in range(self.acceptors)]
-        self.specs = list(specs)
-        self.handlers = [handlers.get(spec.name) for spec in specs]
-        self.internal = {name.encode(): handler for name, handler in handlers.items() if name.startswith("@")}
-        self.denies_oom = <char *>calloc(COMMANDS_MAX, 1)
-        for number, spec in enumerate(specs):
-            self.denies_oom[<int>number] = "denyoom" in spec.flags
         self.settings = {}
         self.configure(assignment["settings"])
         self.active_expire = True
-        self.changed = True
         self.internal_commits = arena.header.commit[<int>COMMIT_INTERNAL]
         page.set_counter("worker", self.index, "pid", os.getpid())
         page.set_counter("worker", self.index, "started_ms", clock_ms())
@@ -126,7 +98,6 @@ cdef class Worker:
         self._watch(channel.fileno(), EPOLLIN)
 
     def __dealloc__(self):
-        free(self.denies_oom)
         if self.epoll > 0:
             close(self.epoll)
 
@@ -186,170 +157,13 @@ cdef class Worker:
             if ring_room(&pair.reply) < REPLY_ROOM:
                 break
             if done % AHEAD == 0:
-                self.look_ahead(&pair.request, record)
+                look_ahead(self.keyspace, self.members, &pair.request, record)
+                self.tick = ticks()
             self.execute(pair, acceptor, record)
             done += 1
         if done:
             self.publish(pair, acceptor)
         return done
-
-    cdef void look_ahead(self, Ring *ring, RequestRecord *record) noexcept:
-        """Asks the memory for what the next requests will look up: they wait for it all at once, not one by one."""
-        cdef RequestRecord *coming[AHEAD]
-        cdef uint64_t position = ring.next
-        cdef int count = 0, index
-        while record != NULL and record.size >= sizeof(RequestRecord) and count < AHEAD:
-            coming[count] = record
-            count += 1
-            record = <RequestRecord *>ring_behind(ring, <char *>record, &position)
-        if count == 1:
-            return  # it would wait at once
-        for index in range(count):
-            self.keyspace.prefetch_slot(coming[index].database, coming[index].hash)
-        for index in range(count):
-            self.keyspace.prefetch_entry(coming[index].database, coming[index].hash)
-
-    cdef int execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1:
-        if record.size < sizeof(RequestRecord):
-            raise BadRecord(f"request ring of acceptor {acceptor} holds a record that is too short")
-        cdef uint64_t position = pair.request.next + record.size
-        cdef uint64_t room = min(<uint64_t>RING_INLINE_MAX, ring_room(&pair.reply))
-        cdef char *reply = ring_reserve(&pair.reply, <uint32_t>room)
-        cdef uint64_t started = ticks()
-        cdef uint64_t changes = self.keyspace.changes
-        cdef int failed
-        self.call._reply.resp = 3 if record.resp == 3 else 2
-        self.call._reply.lend(reply + sizeof(ReplyRecord), room - sizeof(ReplyRecord))
-        self.expired_before = self.keyspace.expired
-        self.arena.begin(acceptor, position)
-        failed = self.run_handler(record)
-        if failed:
-            self.refuse(acceptor, position, None)
-        else:
-            self.block.counters[<int>CHANGES] += self.keyspace.changes - changes
-        self.changed |= self.arena.header.journal_used != 0
-        self._commit(pair, acceptor, record, position, self.respond(pair, acceptor, record, position))
-        ring_advance(&pair.request, record.size)
-        if self.request_segment is not None:
-            self.request_segment.unlink()
-            self.request_segment = None
-        if record.kind != REQUEST_INTERNAL and record.command < COMMANDS_MAX:
-            count_call(&self.commands[record.command], ticks() - started, failed)
-        return 0
-
-    cdef int _commit(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position, int answer) except -1:
-        try:
-            self.arena.commit()
-        except OutOfMemory:
-            # The journal found no room for the frees. The reply just written is taken back.
-            pair.reply.next -= answer
-            self.refuse(acceptor, position, ARENA_FULL)
-            self.respond(pair, acceptor, record, position)
-            self.arena.commit()
-        return 0
-
-    cdef int run_handler(self, RequestRecord *record) except -1:
-        """Runs the request's handler. Answers 1 when it failed: the reply is its error, its changes are still there."""
-        cdef Handler handler
-        try:
-            self._take_arguments(record)
-            handler = self._handler(record)
-            handler.run(self.call)
-            return 0
-        except CommandError as error:
-            self._fail(error.text)
-        except OutOfMemory:
-            self._fail(ARENA_FULL)
-        except MemoryError:
-            self._fail("OOM the worker has no memory for this command")
-        except Exception:
-            traceback.print_exc(file=sys.stderr)
-            self._fail("ERR internal error, see the server's log")
-        return 1
-
-    cdef int _fail(self, text) except -1:
-        self.call._reply.clear()
-        self.call._reply.error(text)
-        return 0
-
-    cdef bint _over_limit(self) noexcept:
-        cdef uint64_t limit = self.page.header.maxmemory
-        if limit == 0:
-            return False
-        # The page has what all workers last told; for our own shard we know better.
-        return self.page.memory_in_use() - self.block.counters[<int>USED_MEMORY] + self.arena.header.used_bytes > limit
-
-    cdef int _take_arguments(self, RequestRecord *record) except -1:
-        cdef const char *body = <const char *>record + sizeof(RequestRecord)
-        cdef uint64_t length = record.bytes
-        if record.kind == REQUEST_SEGMENT:
-            if record.size < sizeof(RequestRecord) + 16:
-                raise BadRecord("no room for a segment's name")
-            length = (<const uint64_t *>body)[1]
-            self.request_segment = self.segments.open((<const uint64_t *>body)[0], length)
-            body = self.request_segment.address
-        elif length > record.size - sizeof(RequestRecord):
-            raise BadRecord("arguments do not fit in their record")
-        self.call.parse(body, length, record.argc)
-        self.call.hash = record.hash
-        self.call.db = record.database
-        self.call.command = record.command
-        self.keyspace.touch = not record.flags & REQUEST_NO_TOUCH
-        return 0
-
-    cdef Handler _handler(self, RequestRecord *record):
-        if record.database >= self.keyspace.databases:
-            raise BadRecord(f"no database {record.database}")
-        if record.kind == REQUEST_INTERNAL:
-            handler = self.internal.get(self.call.arg(0))
-        elif record.command < len(self.handlers):
-            handler = self.handlers[record.command]
-            if self.denies_oom[record.command] and self._over_limit():
-                self.commands[record.command].rejected += 1
-                raise CommandError(OUT_OF_MEMORY)
-        else:
-            handler = None
-        if handler is None:
-            raise BadRecord(f"no handler for command {record.command}")
-        return <Handler>handler
-
-    cdef int refuse(self, int acceptor, uint64_t position, str text) except -1:
-        """Undoes what the request did and opens its transaction anew, so that only the error reply is committed."""
-        if text is not None:
-            self._fail(text)
-        self.arena.rollback()
-        self.keyspace.expired = self.expired_before
-        self.block.counters[<int>ROLLBACKS] += 1
-        self.arena.begin(acceptor, position)
-        return 0
-
-    cdef int respond(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1:
-        """Completes the reply record behind the published tail, from what is in the call's reply; answers its size."""
-        cdef Segment segment = None
-        cdef Reply reply = self.call._reply
-        cdef ReplyRecord *answer
-        cdef uint64_t inline_bytes
-        if not reply.lent:
-            try:
-                segment = self.segments.create(reply.length)
-                memcpy(segment.address, reply.bytes, reply.length)
-            except SegmentError:
-                self.refuse(acceptor, position, ARENA_FULL)
-        inline_bytes = 8 if segment is not None else reply.length
-        answer = <ReplyRecord *>ring_reserve(&pair.reply, REPLY_ROOM)
-        answer.size = <uint32_t>((sizeof(ReplyRecord) + inline_bytes + 7) & ~<uint64_t>7)
-        answer.kind = REPLY_SEGMENT if segment is not None else REPLY_BYTES
-        answer.flags = 0
-        answer.token = record.token
-        answer.sequence = record.sequence
-        answer.position = position
-        answer.part = record.part
-        answer.length = reply.length
-        if segment is not None:
-            (<uint64_t *>(answer + 1))[0] = segment.id
-            segment.close()
-        ring_append(&pair.reply, answer.size)
-        return <int>answer.size
 
     cdef int publish(self, RingPair pair, int acceptor) except -1:
         self._tell_counters()
@@ -384,20 +198,12 @@ cdef class Worker:
             reply = <ReplyRecord *>(pair.reply.bytes + (pair.reply.next & pair.reply.mask))
             if record == NULL or reply.position != pair.request.next + record.size:
                 raise BadRecord(f"ring of acceptor {acceptor} does not fit the arena's commit word")
-            self._drop_segment(record)
+            self.drop_segment(record)
             ring_advance(&pair.request, record.size)
             ring_append(&pair.reply, reply.size)
             self.block.counters[<int>RECOVERED_REPLIES] += 1
         self.publish(pair, acceptor)
         self._count_attempt(pair, acceptor)
-        return 0
-
-    cdef int _drop_segment(self, RequestRecord *record) except -1:
-        if record.kind == REQUEST_SEGMENT:
-            try:
-                self.segments.open((<uint64_t *>(record + 1))[0], 1).unlink()
-            except SegmentError:
-                pass  # the predecessor came as far as to remove it itself
         return 0
 
     cdef int _count_attempt(self, RingPair pair, int acceptor) except -1:
@@ -410,22 +216,10 @@ cdef class Worker:
         pair.request.shared.attempts += 1
         if pair.request.shared.attempts <= ATTEMPTS_MAX:
             return 0
-        self._give_up(pair, acceptor, record)
+        if ring_room(&pair.reply) >= REPLY_ROOM:
+            self.answer_error(pair, acceptor, record, "ERR the worker died each time it executed this command")
+            self.publish(pair, acceptor)
         return 0
-
-    cdef int _give_up(self, RingPair pair, int acceptor, RequestRecord *record) except -1:
-        cdef uint64_t position = pair.request.next + record.size
-        cdef char *reply = ring_reserve(&pair.reply, REPLY_ROOM)
-        if reply == NULL:
-            return 0
-        self.call._reply.lend(reply + sizeof(ReplyRecord), REPLY_ROOM - sizeof(ReplyRecord))
-        self.arena.begin(acceptor, position)
-        self._fail("ERR the worker died each time it executed this command")
-        self.respond(pair, acceptor, record, position)
-        self.arena.commit()
-        self._drop_segment(record)
-        ring_advance(&pair.request, record.size)
-        return self.publish(pair, acceptor)
 
     # -- the worker's own work
 

@@ -25,10 +25,11 @@ cdef int add(Handler handler) except -1:
     return 0
 
 
-cdef int native(str name, native_handler function) except -1:
+cdef int native(str name, native_handler function, int member=0) except -1:
     cdef Handler handler = Handler()
     handler.name = name
     handler.function = function
+    handler.member = member
     return add(handler)
 
 

@@ -9,7 +9,8 @@ from bench import fill, load, report
 def row(ours: float, theirs: float) -> dict[str, Any]:
     figures = {"p50_ms": 0.5, "p99_ms": 1.0, "p999_ms": 2.0, "cpu_us_by_role": {"worker": 1.0}}
     return {
-        "shardkv": figures | {"rps": ours, "cpu_us": 2.0}, "redis": figures | {"rps": theirs, "cpu_us": 4.0},
+        "shardkv": figures | {"rps": ours, "rates": [ours] * 3, "cpu_us": 2.0},
+        "redis": figures | {"rps": theirs, "rates": [theirs] * 3, "cpu_us": 4.0},
     }
 
 
@@ -32,7 +33,14 @@ def results() -> dict[str, Any]:
 
 def test_ratios() -> None:
     assert report.ratio(results(), "16", "get") == 1.2
-    assert report.ratio(results(), "16", "get", "cpu_us") == 0.5
+    assert report.cpu_ratio(results(), "16", "get") == 0.5
+
+
+def test_a_round_is_compared_with_itself() -> None:
+    measured = results()
+    measured["throughput"]["1"]["set"]["shardkv"]["rates"] = [110, 11, 55]
+    measured["throughput"]["1"]["set"]["redis"]["rates"] = [100, 10, 60]
+    assert report.ratio(measured, "1", "set") == 1.1
 
 
 def test_markdown_has_a_row_for_each_test_and_each_kind_of_memory() -> None:

@@ -140,6 +140,31 @@ def test_dies_at_every_store_and_nobody_notices(tmp_path: Path) -> None:
     assert crash > 50
 
 
+@pytest.mark.parametrize("count", [4, 400], ids=["packed", "grown"])
+def test_a_batch_whose_members_are_looked_for_ahead(tmp_path: Path, count: int) -> None:
+    requests: list[tuple[Request, bytes]] = []
+    for number in range(count):
+        member = b"member:%d" % number
+        requests += [
+            ((b"hset", b"{k}hash", member, b"%d" % number), b":1\r\n"),
+            ((b"sadd", b"{k}set", member), b":1\r\n"),
+            ((b"zadd", b"{k}zset", b"%d" % number, member), b":1\r\n"),
+            ((b"sismember", b"{k}set", member), b":1\r\n"),
+            ((b"hget", b"{k}set", member), b"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n"),
+            ((b"zscore", b"{k}zset", member), b"$%d\r\n%d\r\n" % (len(b"%d" % number), number)),
+            ((b"hget", b"{k}hash", member), b"$%d\r\n%d\r\n" % (len(b"%d" % number), number)),
+            ((b"hget", b"{k}missing", member), b"$-1\r\n"),
+        ]
+    with instance(tmp_path) as made:
+        made.settle(0)
+        os.kill(made.pid, signal.SIGSTOP)  # so that it finds them all at once
+        for request, _ in requests:
+            made.send(request)
+        os.kill(made.pid, signal.SIGCONT)
+        made.settle(len(requests))
+        assert made.replies == [(number, reply) for number, (_, reply) in enumerate(requests)]
+
+
 def test_killed_at_random_under_load(tmp_path: Path) -> None:
     with instance(tmp_path) as made:
         sent = 0

@@ -404,16 +404,16 @@ cdef bytes scan_score(Zset *zset, double score):
     return text[:print_double(score, text)]
 
 
-native("zadd", zadd_command)
+native("zadd", zadd_command, member=3)
 native("zcard", zcard_command)
-native("zincrby", zincrby_command)
+native("zincrby", zincrby_command, member=3)
 native("zmpop", zmpop_command)
-native("zmscore", zmscore_command)
+native("zmscore", zmscore_command, member=2)
 native("zpopmax", zpopmax_command)
 native("zpopmin", zpopmin_command)
 native("zrandmember", zrandmember_command)
-native("zrank", zrank_command)
-native("zrem", zrem_command)
-native("zrevrank", zrevrank_command)
+native("zrank", zrank_command, member=2)
+native("zrem", zrem_command, member=2)
+native("zrevrank", zrevrank_command, member=2)
 native("zscan", zscan_command)
-native("zscore", zscore_command)
+native("zscore", zscore_command, member=2)

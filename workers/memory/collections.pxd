@@ -75,6 +75,10 @@ cdef struct Pending:
     uint64_t deliveries
     uint64_t consumer       # offset of its ConsumerRoot
 
+# Where the members (a hash's fields) of an entry's collection are looked up: its table, or 0 if it has none; asks for
+# the cache line of a value that is not in the entry itself.
+cdef uint64_t collection_table(Arena arena, uint64_t entry) noexcept
+
 # -- what the keyspace asks for; `root` is where the graveyard's lists begin
 
 # Unlinks the value of a key, and frees what is small at once; `lazily`: no large block either.

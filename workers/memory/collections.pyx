@@ -2,6 +2,7 @@
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
+from shardkv.atomic cimport prefetch
 from shardkv.hashing cimport hash_key
 from workers.memory.entry cimport (
     HASH_TABLE, LIST_TREE, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, ZSET_TREE, entry_size,
@@ -57,6 +58,17 @@ cdef inline uint64_t table_in(int type, uint64_t block) noexcept:
     if type == STREAM_GROUP:
         return block + <uint64_t>&(<GroupRoot *>NULL).consumers
     return 0
+
+
+cdef uint64_t collection_table(Arena arena, uint64_t entry) noexcept:
+    cdef EntryView view
+    cdef uint64_t block
+    entry_view(arena.base, entry, &view)
+    if view.type < STRING_BOXED:
+        return 0
+    block = entry_box(&view).block
+    prefetch(arena.at(block))
+    return table_in(view.type, block)
 
 
 cdef inline bint has_tree(int type) noexcept:

@@ -72,9 +72,10 @@ cdef class Keyspace:
     cdef int find(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1
     # Does not (TYPE, TTL, OBJECT, EXISTS).
     cdef int peek(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1
-    # Before a batch of lookups: asks for the cache lines of the first step, then (a few lookups later) of the second.
+    # Before a batch of lookups: asks for the cache lines of the first step, then (a few lookups later) of the second,
+    # which answers the entry that the lookup is likely to find, or 0.
     cdef void prefetch_slot(self, int db, uint64_t hash) noexcept
-    cdef void prefetch_entry(self, int db, uint64_t hash) noexcept
+    cdef uint64_t prefetch_entry(self, int db, uint64_t hash) noexcept
     # A string value, wherever it lies.
     # Scratch: 24 bytes, for STRING_INT.
     cdef const char *string_bytes(self, Found *found, uint64_t *length, char *scratch) noexcept

@@ -116,9 +116,12 @@ cdef class Keyspace:
         if 0 <= db < self.databases:
             table_prefetch_slot(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database), hash)
 
-    cdef void prefetch_entry(self, int db, uint64_t hash) noexcept:
-        if 0 <= db < self.databases:
-            table_prefetch_entry(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database), hash)
+    cdef uint64_t prefetch_entry(self, int db, uint64_t hash) noexcept:
+        if not 0 <= db < self.databases:
+            return 0
+        return table_prefetch_entry(
+            self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database), hash
+        )
 
     cdef const char *string_bytes(self, Found *found, uint64_t *length, char *scratch) noexcept:
         cdef Box box

@@ -38,6 +38,7 @@ cdef enum:
     PACK_EMPTY = 7                  # bytes of a pack without elements
     PACK_COUNT_UNKNOWN = 65535
     PACK_BYTES_MAX = 1 << 30        # callers keep packs of several elements below it: see pack_fits
+    ELEMENT_MORE = 10               # bytes that an element takes beside its string, at most; or a number, in all
     ELEMENT_TEXT = 24               # bytes of scratch that an integer needs as text
 
 cdef struct Element:
@@ -82,6 +83,12 @@ cdef bint pack_equals(const char *pack, uint64_t at, const char *bytes, uint64_t
 cdef uint64_t pack_find(const char *pack, uint64_t at, const char *bytes, uint64_t length, uint64_t skip) noexcept nogil
 # Bytes an element would take in a pack; and whether a pack stays below PACK_BYTES_MAX with so many more.
 cdef uint64_t element_size(Element *element) noexcept nogil
+# At least as many, without encoding them.
+cdef inline uint64_t pack_room(Element *elements, uint64_t count) noexcept nogil:
+    cdef uint64_t room = count * ELEMENT_MORE, index
+    for index in range(count):
+        room += elements[index].length
+    return room
 cdef bint pack_fits(const char *pack, uint64_t extra) noexcept nogil        # pack may be NULL: a new one
 # Checks bytes from outside, every element of them: answers the count, -1 when they are no listpack.
 cdef int64_t pack_valid(const char *bytes, uint64_t length) noexcept nogil

@@ -312,10 +312,12 @@ cdef uint64_t encoded_size(Element *elements, uint64_t count) noexcept nogil:
     return size
 
 
-cdef void write_elements(char *to, Element *elements, uint64_t count) noexcept nogil:
+cdef char *write_elements(char *to, Element *elements, uint64_t count) noexcept nogil:
+    """Answers where they end."""
     cdef uint64_t index
     for index in range(count):
         to = write_element(to, &elements[index])
+    return to
 
 
 cdef void write_header(char *pack, uint64_t length, uint64_t count) noexcept nogil:
@@ -371,6 +373,7 @@ cdef struct Splice:
     uint64_t at
     uint64_t upto               # [at, upto) goes
     uint64_t size               # bytes that come
+    char *encoded               # these bytes, or NULL: too many to have been encoded aside
     uint64_t length             # of the pack afterwards
     uint64_t count              # for its header
 
@@ -380,12 +383,17 @@ cdef int pack_splice(
 ) except -1:
     cdef const char *pack = arena.at(box.block)
     cdef uint64_t end = box.length - 1, gone = 0, known = header_count(pack), room = arena.usable(box.block)
+    cdef char scratch[SCRATCH]
     cdef Splice splice
     splice.at = splice.upto = at if at else end
     while gone < removed and splice.upto < end:
         splice.upto += whole_length(pack + splice.upto)
         gone += 1
-    splice.size = encoded_size(elements, count)
+    splice.encoded = scratch if pack_room(elements, count) <= SCRATCH else NULL
+    if splice.encoded != NULL:
+        splice.size = <uint64_t>(write_elements(scratch, elements, count) - scratch)
+    else:
+        splice.size = encoded_size(elements, count)
     splice.length = box.length - (splice.upto - splice.at) + splice.size
     splice.count = known if known == PACK_COUNT_UNKNOWN else known - gone + count
     if splice.length > BYTES_LIMIT:
@@ -406,7 +414,10 @@ cdef int splice_elsewhere(Arena arena, Box *box, Splice *splice, Element *elemen
     cdef const char *old = arena.at(box.block)
     memcpy(pack, old, splice.at)
     write_header(pack, splice.length, splice.count)
-    write_elements(pack + splice.at, elements, count)
+    if splice.encoded != NULL:
+        memcpy(pack + splice.at, splice.encoded, splice.size)
+    else:
+        write_elements(pack + splice.at, elements, count)
     memcpy(pack + splice.at + splice.size, old + splice.upto, box.length - splice.upto)
     arena.free(box.block)
     box.block, box.length = block, splice.length
@@ -414,26 +425,25 @@ cdef int splice_elsewhere(Arena arena, Box *box, Splice *splice, Element *elemen
 
 
 cdef int splice_in_place(Arena arena, Box *box, Splice *splice, Element *elements, uint64_t count) except -1:
-    # The new elements are encoded aside: they may lie in the bytes that are about to move.
+    # New elements that are not encoded yet are so aside: they may lie in the bytes that are about to move.
     cdef char *pack = arena.at(box.block)
-    cdef char scratch[SCRATCH]
-    cdef char *encoded = scratch
+    cdef char *encoded = splice.encoded
     cdef uint64_t changed_to = splice.at + splice.size
     if splice.length != box.length:
         changed_to = splice.length if splice.length > box.length else box.length
-    arena.save(box.block, PACK_HEADER)
+    arena.save_word(<uint64_t *>pack)       # the header, and two bytes more
     if changed_to > splice.at:
         arena.save(box.block + splice.at, changed_to - splice.at)
-    if splice.size > SCRATCH:
+    if encoded == NULL:
         encoded = <char *>malloc(splice.size)
         if encoded == NULL:
             raise MemoryError()
-    write_elements(encoded, elements, count)
+        write_elements(encoded, elements, count)
     memmove(pack + splice.at + splice.size, pack + splice.upto, box.length - splice.upto)
     memcpy(pack + splice.at, encoded, splice.size)
     write_header(pack, splice.length, splice.count)
     box.length = splice.length
-    if encoded != scratch:
+    if encoded != splice.encoded:
         free(encoded)
     return 0
 

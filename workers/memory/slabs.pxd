@@ -14,6 +14,7 @@ Invariants
  4. Of each class at most one empty slab is kept when the last block of another goes.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from workers.memory.format cimport PAGE_SHIFT, SLAB, PageInfo
 from workers.memory.journal cimport Vector
 from workers.memory.pages cimport PageHeap
 
@@ -46,7 +47,13 @@ cdef class Slabs(PageHeap):
     cdef uint64_t alloc(self, uint64_t length) except 0
     cdef uint64_t alloc_zeroed(self, uint64_t length) except 0
     cdef int free(self, uint64_t offset) except -1
-    cdef uint64_t usable(self, uint64_t offset) noexcept
+    cdef inline uint64_t usable(self, uint64_t offset) noexcept:
+        """The true size of an allocated block, in bytes."""
+        cdef PageInfo *info = &self.infos[(offset - self.header.heap_start) >> PAGE_SHIFT]
+        if info.kind == SLAB:
+            return size_classes[(info - info.part).size_class].size
+        return <uint64_t>info.pages << PAGE_SHIFT
+
     cdef uint64_t good_size(self, uint64_t length) noexcept
     cdef int commit(self) except -1
     cdef int rollback(self) except -1

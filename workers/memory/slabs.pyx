@@ -158,13 +158,6 @@ cdef class Slabs(PageHeap):
             return &info.bitmap
         return <uint64_t *>(self.base + self.header.heap_start + (page << PAGE_SHIFT))
 
-    cdef uint64_t usable(self, uint64_t offset) noexcept:
-        """The true size of an allocated block, in bytes."""
-        cdef PageInfo *info = &self.infos[(offset - self.header.heap_start) >> PAGE_SHIFT]
-        if info.kind == SLAB:
-            return size_classes[(info - info.part).size_class].size
-        return <uint64_t>info.pages << PAGE_SHIFT
-
     cdef uint64_t good_size(self, uint64_t length) noexcept:
         """What `alloc(length)` would really take, in bytes."""
         if length > SMALL_MAX:

@@ -47,9 +47,10 @@ cdef struct Place:
 ctypedef int (*visit_entry)(void *context, uint64_t entry) except -1
 
 cdef Place table_find(Arena arena, uint64_t root, uint64_t hash, const char *key, uint64_t key_length) noexcept
-# Asks for the cache line where a coming table_find starts; then, in a second round, for the entry it is likely to find.
+# Asks for the cache line where a coming table_find starts; then, in a second round, for the entry it is likely to find,
+# which it answers (0 = it will find none).
 cdef void table_prefetch_slot(Arena arena, uint64_t root, uint64_t hash) noexcept
-cdef void table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept
+cdef uint64_t table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept
 # Of an empty table whose root is in memory that this transaction has allocated: makes it the fresh one, and gives it
 # room for about `count` entries, so that filling it moves hardly any.
 cdef int table_make(Arena arena, uint64_t root, uint64_t count) except -1

@@ -55,15 +55,19 @@ cdef void table_prefetch_slot(Arena arena, uint64_t root, uint64_t hash) noexcep
         prefetch(first_slot(arena, table, hash, &segment))
 
 
-cdef void table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept:
+cdef uint64_t table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint64_t segment, tag = tag_of(hash)
     cdef uint64_t *slot
-    if table.directory:
-        slot = first_slot(arena, table, hash, &segment)
-        while slot[0] != 0 and slot_tag(slot[0]) < tag:
-            slot += 1
-        prefetch(arena.at(slot_entry(slot[0])))
+    if table.directory == 0:
+        return 0
+    slot = first_slot(arena, table, hash, &segment)
+    while slot[0] != 0 and slot_tag(slot[0]) < tag:
+        slot += 1
+    if slot[0] == 0 or slot_tag(slot[0]) != tag:
+        return 0
+    prefetch(arena.at(slot_entry(slot[0])))
+    return slot_entry(slot[0])
 
 
 # -- changing

@@ -69,6 +69,10 @@ cdef void tree_end(Arena arena, uint64_t root, TreeCursor *cursor) noexcept     
 cdef bint tree_at(Arena arena, uint64_t root, uint64_t position, TreeCursor *cursor, uint64_t *within) noexcept
 # The first item that is not before what is sought.
 cdef bint tree_seek(Arena arena, uint64_t root, compare_item compare, void *context, TreeCursor *cursor) noexcept
+# An item that is in the tree: as tree_seek, which would find it, but only the inner nodes' items are compared.
+cdef bint tree_locate(
+    Arena arena, uint64_t root, compare_item compare, void *context, uint64_t item, TreeCursor *cursor
+) noexcept
 cdef bint tree_next(Arena arena, TreeCursor *cursor) noexcept
 # From the end it goes to the last item; on the first item, or without one, it stays and answers 0.
 cdef bint tree_prev(Arena arena, TreeCursor *cursor) noexcept

@@ -2,6 +2,7 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove
 
+from shardkv.atomic cimport prefetch
 from workers.memory.nodes cimport (
     INNER_WORDS, JOINED_MAX, SLOTS_MAX, SLOTS_MIN, blocks_below, build_level, describe, new_node, set_child, set_used,
     weight_of,
@@ -106,29 +107,62 @@ cdef bint tree_at(Arena arena, uint64_t root, uint64_t position, TreeCursor *cur
     return True
 
 
-cdef bint tree_seek(Arena arena, uint64_t root, compare_item compare, void *context, TreeCursor *cursor) noexcept:
-    cdef uint64_t level = start(arena, root, cursor).height
-    cdef uint64_t low, high, middle, known = 0      # known = 1: the first item below is before what is sought
+cdef uint64_t search(
+    Arena arena, NodeHeader *header, uint64_t low, compare_item compare, void *context
+) noexcept:
+    """The first slot from `low` on whose item is not before what is sought."""
+    cdef uint64_t high = header.used, middle
+    while low < high:
+        middle = (low + high) >> 1
+        # Items are compared by what they name: both that may be next are asked of the memory while this one comes.
+        prefetch(arena.at(node_slot(header, (low + middle) >> 1)[0]))
+        prefetch(arena.at(node_slot(header, min((middle + 1 + high) >> 1, header.used - <uint64_t>1))[0]))
+        if compare(context, node_slot(header, middle)[0]) < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef bint descend(Arena arena, uint64_t root, compare_item compare, void *context, TreeCursor *cursor) noexcept:
+    """To the leaf where what is sought belongs; answers whether the leaf's first item is known to be before it."""
+    cdef uint64_t level = start(arena, root, cursor).height, low
     cdef NodeHeader *header
-    if level == 0:
-        return False
-    while level:
+    cdef bint known = False
+    while level > 1:
         level -= 1
         header = step_node(arena, cursor, level)
-        low = 1 if level else known
-        high = header.used
-        while low < high:
-            middle = (low + high) >> 1
-            if compare(context, node_slot(header, middle)[0]) < 0:
-                low = middle + 1
-            else:
-                high = middle
-        if level:                                   # the last child whose first item is before it
-            low -= 1
-            known |= low > 0
-            cursor.path[level - 1].node = node_slot(header, low)[2]
+        low = search(arena, header, 1, compare, context) - 1      # the last child whose first item is before it
+        known |= low > 0
         cursor.path[level].index = low
+        cursor.path[level - 1].node = node_slot(header, low)[2]
+    return known
+
+
+cdef bint tree_seek(Arena arena, uint64_t root, compare_item compare, void *context, TreeCursor *cursor) noexcept:
+    cdef bint known
+    if (<TreeRoot *>arena.at(root)).height == 0:
+        cursor.height = 0
+        return False
+    known = descend(arena, root, compare, context, cursor)
+    cursor.path[0].index = search(arena, step_node(arena, cursor, 0), known, compare, context)
     return settle(arena, cursor)
+
+
+cdef bint tree_locate(
+    Arena arena, uint64_t root, compare_item compare, void *context, uint64_t item, TreeCursor *cursor
+) noexcept:
+    cdef NodeHeader *header
+    cdef uint64_t index = 0
+    if (<TreeRoot *>arena.at(root)).height == 0:
+        cursor.height = 0
+        return False
+    descend(arena, root, compare, context, cursor)
+    header = step_node(arena, cursor, 0)
+    while index < header.used and node_slot(header, index)[0] != item:
+        index += 1
+    cursor.path[0].index = index
+    return settle(arena, cursor)        # behind the leaf's last: it is the first one of the next
 
 
 cdef inline bint settle(Arena arena, TreeCursor *cursor) noexcept:

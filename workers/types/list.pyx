@@ -9,9 +9,9 @@ from shardkv.errors import WRONG_TYPE, CommandError
 from workers.memory.collections cimport OWNS_BLOCKS, ListRoot
 from workers.memory.entry cimport LIST_PACKED, LIST_TREE
 from workers.memory.listpack cimport (
-    ELEMENT_TEXT, PACK_COUNT_UNKNOWN, PACK_EMPTY, PACK_HEADER, element_size, pack_after, pack_append, pack_bytes,
-    pack_count, pack_delete, pack_equals, pack_first, pack_insert, pack_last, pack_make, pack_next, pack_previous,
-    pack_replace, pack_seek, pack_text,
+    ELEMENT_TEXT, PACK_COUNT_UNKNOWN, PACK_EMPTY, PACK_HEADER, pack_after, pack_append, pack_bytes, pack_count,
+    pack_delete, pack_equals, pack_first, pack_insert, pack_last, pack_make, pack_next, pack_previous, pack_replace,
+    pack_room, pack_seek, pack_text,
 )
 from workers.memory.nodes cimport node_at
 from workers.memory.tree cimport (
@@ -112,8 +112,8 @@ cdef uint64_t new_root(Arena arena) except 0:
 
 
 cdef inline uint64_t room_for(Element *element) noexcept:
-    """Bytes that an element takes in a node; as many as a node has, if it shall have one of its own."""
-    return element_size(element) if element.length < packed_threshold else NODE_BYTES
+    """Bytes that an element may take in a node; as many as a node has, if it shall have one of its own."""
+    return pack_room(element, 1) if element.length < packed_threshold else NODE_BYTES
 
 
 cdef bint find_node(Arena arena, uint64_t root, uint64_t index, TreeCursor *cursor, uint64_t *within) noexcept:

@@ -15,8 +15,8 @@ from workers.memory.listpack cimport (
 )
 from workers.memory.table cimport table_find, table_insert, table_make, table_remove, table_scan
 from workers.memory.tree cimport (
-    TreeRoot, tree_at, tree_build, tree_init, tree_insert, tree_item, tree_next, tree_position, tree_prev, tree_remove,
-    tree_seek,
+    TreeRoot, tree_at, tree_build, tree_init, tree_insert, tree_item, tree_locate, tree_next, tree_position, tree_prev,
+    tree_remove, tree_seek,
 )
 
 cdef enum:
@@ -112,6 +112,13 @@ cdef inline bint seek(Arena arena, Zset *zset, Bound *bound, TreeCursor *cursor)
     cdef Sought sought
     sought.base, sought.bound = arena.base, bound
     return tree_seek(arena, order_of(zset), compare_entry, &sought, cursor)
+
+
+cdef inline bint locate(Arena arena, Zset *zset, Bound *bound, uint64_t entry, TreeCursor *cursor) noexcept:
+    """The item of an entry that is there; `bound` is its place."""
+    cdef Sought sought
+    sought.base, sought.bound = arena.base, bound
+    return tree_locate(arena, order_of(zset), compare_entry, &sought, entry, cursor)
 
 
 cdef uint64_t packed_place(const char *pack, Bound *bound, uint64_t *rank) noexcept:
@@ -408,7 +415,7 @@ cdef int rescore_entry(
     cdef TreeCursor cursor
     cdef ZsetItem item
     cdef bint in_place
-    seek(arena, zset, &bound, &cursor)
+    locate(arena, zset, &bound, entry, &cursor)
     bound.score = score
     in_place = keeps_its_place(arena, &cursor, &bound)
     if not in_place:
@@ -445,7 +452,7 @@ cdef int zset_remove(Keyspace keyspace, Zset *zset, Spot *spot, const char *memb
         keep_box(keyspace, zset)
     else:
         bound = bound_of(member, length, spot.score)
-        seek(keyspace.arena, zset, &bound, &cursor)
+        locate(keyspace.arena, zset, &bound, entry, &cursor)
         tree_remove(keyspace.arena, order_of(zset), &cursor)
         table_remove(keyspace.arena, members_of(zset), &spot.place, -1)
         keyspace.arena.free(entry)

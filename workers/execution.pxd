@@ -1,0 +1,57 @@
+"""Execution: one request, from the record in a request ring to the record in the reply ring and the commit.
+
+    1. the handler runs; its changes are journalled, its reply is written behind the reply ring's published tail
+    2. the reply record is complete (or its segment is)
+    3. arena.commit: the committing store, header.commit[a] = end position of the request
+
+Invariants
+ 1. A request leaves exactly one reply record. A handler that fails is rolled back to its error reply.
+ 2. Nothing is executed unless its reply fits: inline when short, in a segment when not. A reply that fits nowhere is
+    rolled back to an error reply.
+ 3. Of a record nothing is believed: command, database, and every length are checked before they are used (BadRecord:
+    the acceptor's memory is broken, and the worker stops).
+"""
+from libc.stdint cimport int64_t, uint64_t
+from shardkv.ring cimport RequestRecord, RingPair
+from shardkv.segment cimport Segment, SegmentStore
+from shardkv.stats cimport CommandBlock, ControlPage, ProcessBlock
+from workers.call cimport Call
+from workers.memory.arena cimport Arena
+from workers.memory.keyspace cimport Keyspace
+from workers.registry cimport Handler
+
+cdef enum:
+    REPLY_ROOM = 16384        # bytes: below this a ring's requests wait for its acceptor
+
+cdef class Execution:
+    cdef readonly int index             # of the shard
+    cdef readonly Arena arena
+    cdef readonly Keyspace keyspace
+    cdef readonly ControlPage page
+    cdef Call call
+    cdef ProcessBlock *block
+    cdef CommandBlock *commands         # counters by command id
+    cdef list handlers                  # Handler by command id, or None
+    cdef dict internal                  # Handler by name, of REQUEST_INTERNAL
+    cdef char *denies_oom               # by command id
+    cdef char *members                  # by command id: see workers/ahead.pxd
+    cdef SegmentStore segments
+    cdef Segment request_segment        # of the request now executing, or None
+    cdef uint64_t tick                  # when the next request's time begins to count; set before each batch
+    cdef uint64_t expired_before        # keyspace.expired before the request now executing
+    cdef bint changed                   # the arena has, since the counters were told
+
+    cdef int execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1
+    # Answers a request with this error instead of executing it.
+    cdef int answer_error(self, RingPair pair, int acceptor, RequestRecord *record, str text) except -1
+    cdef int drop_segment(self, RequestRecord *record) except -1
+
+    cdef int open_reply(self, RingPair pair, RequestRecord *record) except -1
+    cdef int run_handler(self, RequestRecord *record) except -1
+    cdef int take_arguments(self, RequestRecord *record) except -1
+    cdef Handler handler_of(self, RequestRecord *record)
+    cdef bint over_limit(self) noexcept
+    cdef int fail(self, text) except -1
+    cdef int refuse(self, int acceptor, uint64_t position, str text) except -1
+    cdef int respond(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1
+    cdef int commit(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position, int answer) except -1
