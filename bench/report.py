@@ -19,7 +19,7 @@ def ratio(results: dict[str, Any], depth: str, test: str) -> float:
     after the other, so that what else the machine did at that time mostly cancels out."""
     row = results["throughput"][depth][test]
     rounds = zip(row["shardkv"]["rates"], row["redis"]["rates"], strict=True)
-    return statistics.median(ours / theirs for ours, theirs in rounds)
+    return float(statistics.median(ours / theirs for ours, theirs in rounds))
 
 
 def cpu_ratio(results: dict[str, Any], depth: str, test: str) -> float:
@@ -106,8 +106,8 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     lines += [
         "",
-        "Requests a second; ratio: shardkv's divided by redis-server's in the same round, the median of the rounds; CPU: "
-        "CPU time a request, of all processes, divided likewise, of the medians.",
+        "Requests a second; ratio: shardkv's divided by redis-server's in the same round, the median of the rounds; "
+        "CPU: CPU time a request, of all processes, the medians divided.",
         "",
         "| bytes each of | counted: shardkv | redis | ratio | resident: shardkv | redis | ratio |",
         "| --- | --: | --: | --: | --: | --: | --: |",

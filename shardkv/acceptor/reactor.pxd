@@ -18,6 +18,7 @@ Invariants
 from libc.stdint cimport uint64_t
 
 from shardkv.acceptor.connection cimport Client, Hub
+from shardkv.acceptor.door cimport Door
 from shardkv.acceptor.places cimport Places
 from shardkv.acceptor.replies cimport Replies
 from shardkv.acceptor.router cimport Router
@@ -39,35 +40,24 @@ cdef class Reactor:
     cdef object loop
     cdef int index
     cdef int epoll
-    cdef list listeners
-    cdef bint resting         # the listeners are not watched until the next tend
+    cdef Door door
     cdef uint64_t turn_ticks
     cdef uint64_t linger_ticks
     cdef bint scheduled       # a turn is
     cdef bint turning
     cdef Client *stalled
-    cdef uint64_t max_clients
-    cdef bint protected       # clients of other hosts are turned away
-    cdef int keepalive_s
 
     cdef bint _serve(self, uint64_t deadline) except -1
     cdef void _schedule(self)
-    cdef void _rest(self)
-    cdef void _watch_listeners(self)
-    cdef void _ignore_listeners(self)
-    cdef void _turn_away(self, int fd, const char *reason) noexcept
     cdef bint _linger(self) noexcept nogil
     cdef bint _may_sleep(self) noexcept nogil
     cdef void _tell_time(self) noexcept nogil
     cdef int _poll(self, int timeout_ms) except -1
     # sockets
-    cdef void _accept(self, int listener)
-    cdef uint64_t _connected(self) noexcept
+    cdef void _accept(self, uint64_t word)
     cdef void _open(self, int fd, const void *peer, bint is_unix)
-    cdef void _set_options(self, int fd) noexcept nogil
     cdef void _close(self, Client *client)
     cdef void _read(self, Client *client)
-    cdef bint _make_room(self, Client *client) noexcept nogil
     cdef void _end_of_input(self, Client *client) noexcept nogil
     # requests
     cdef void _run_queue(self)

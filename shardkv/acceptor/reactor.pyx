@@ -4,18 +4,15 @@ import os
 import resource
 
 from cpython.ref cimport Py_DECREF
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memmove, strlen
+from libc.stdlib cimport free
+from libc.string cimport memcpy
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
 from shardkv.acceptor.connection cimport (
     ADDRESS_BYTES,
-    INPUT_BYTES,
-    INPUT_KEEP,
-    INPUT_STREAM,
     PAUSE_ALL,
     PAUSE_NONE,
     PAUSE_WRITES,
@@ -33,6 +30,8 @@ from shardkv.acceptor.connection cimport (
     client_touch_output,
     client_view,
 )
+from shardkv.acceptor.door cimport NOBODY
+from shardkv.acceptor.input cimport input_make_room, input_settle, input_shrink, input_to_read
 from shardkv.acceptor.net cimport (
     AF_UNIX,
     EPOLLERR,
@@ -43,30 +42,13 @@ from shardkv.acceptor.net cimport (
     EPOLLRDHUP,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
-    EPOLL_CTL_DEL,
-    IPPROTO_TCP,
     MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    SOCK_CLOEXEC,
-    SOCK_NONBLOCK,
-    SOL_SOCKET,
-    SO_KEEPALIVE,
-    TCP_KEEPCNT,
-    TCP_KEEPIDLE,
-    TCP_KEEPINTVL,
-    TCP_NODELAY,
-    accept4,
     epoll_create1,
     epoll_ctl,
     epoll_event,
     epoll_wait,
-    is_local,
     recv,
-    send,
-    setsockopt,
-    sockaddr,
     sockaddr_storage,
-    socklen_t,
 )
 from shardkv.acceptor.output cimport output_send
 from shardkv.acceptor.parser cimport (
@@ -77,10 +59,9 @@ from shardkv.acceptor.parser cimport (
     frame_free,
     frame_parse,
     frame_reset,
-    frame_wanted,
 )
 from shardkv.acceptor.specs cimport CommandTable
-from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, ticks
+from shardkv.atomic cimport atomic_fence, atomic_store_relaxed, ticks
 from shardkv.ring cimport RingPair
 from shardkv.segment cimport SegmentStore
 from shardkv.stats cimport (
@@ -96,7 +77,6 @@ from shardkv.stats cimport (
     NET_OUTPUT_BYTES,
     OUTPUT_BUFFER_DISCONNECTS,
     QUERY_BUFFER_DISCONNECTS,
-    REJECTED_CONNECTIONS,
 )
 
 from shardkv.acceptor.router import error_reply
@@ -107,18 +87,10 @@ cdef extern from "<sched.h>" nogil:
 cdef enum:
     WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
     LISTENERS_MAX = 4096
-    BULK_STEP = 1048576       # bytes of an announced argument for which memory is taken before they come
     SPANS_KEEP = 1024
-    IDLE_MS = 2000            # a connection idle this long gives its buffers back
     RESUME_BELOW = 768        # requests on their way, for a client stopped at PENDING_MAX to go on
 
 log = logging.getLogger("shardkv")
-
-cdef const char *TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
-cdef const char *DENIED = (
-    b"-DENIED shardkv is in protected mode: it has no password, so it serves clients of its own host only. Set one "
-    b"with requirepass, or turn the mode off: CONFIG SET protected-mode no, from that host, or --protected-mode no.\r\n"
-)
 
 
 cdef class Reactor:
@@ -145,21 +117,15 @@ cdef class Reactor:
         self._start(assignment["acceptor_wake"][self.index], assignment["listen"])
 
     def _start(self, int wake_fd, listeners):
+        cdef epoll_event event
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll < 0:
             raise OSError(errno, os.strerror(errno))
-        self._watch(wake_fd, EPOLLIN | EPOLLET, WAKE_UP)
-        self.listeners = list(listeners)
-        for listener in self.listeners:
-            os.set_blocking(listener, False)
-        self._watch_listeners()
-
-    def _watch(self, int fd, uint32_t events, uint64_t word):
-        cdef epoll_event event
-        event.events = events
-        event.data.u64 = word
-        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
+        event.events = EPOLLIN | EPOLLET
+        event.data.u64 = WAKE_UP
+        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, wake_fd, &event) < 0:
             raise OSError(errno, os.strerror(errno))
+        self.door = Door(self.epoll, listeners, self.page, self.index)
 
     def __dealloc__(self):
         if self.epoll > 0:
@@ -228,7 +194,7 @@ cdef class Reactor:
                     client.hangup |= event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) != 0
                     client_enqueue(&self.hub, client)
             elif event.data.u64 != WAKE_UP:
-                self._accept(self.listeners[event.data.u64 - 1])
+                self._accept(event.data.u64)
         return max(count, 0)
 
     cdef bint _linger(self) noexcept nogil:
@@ -265,48 +231,15 @@ cdef class Reactor:
 
     # -- connections
 
-    cdef void _accept(self, int listener):
+    cdef void _accept(self, uint64_t word):
         cdef sockaddr_storage address
-        cdef socklen_t length
         cdef int fd
         for _ in range(ACCEPTS):
-            length = sizeof(address)
-            fd = accept4(listener, <sockaddr *>&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC)
-            if fd < 0:
-                if errno not in (EAGAIN, EINTR, ECONNABORTED):
-                    self._rest()
+            fd = self.door.admit(word, &address)
+            if fd == NOBODY:
                 return
-            if self._connected() >= self.max_clients:
-                self._turn_away(fd, TOO_MANY_CLIENTS)
-            elif self.protected and not is_local(&address):
-                self._turn_away(fd, DENIED)
-            else:
+            if fd >= 0:
                 self._open(fd, &address, address.ss_family == AF_UNIX)
-
-    cdef void _rest(self):
-        """Lets new connections wait for the next `tend`: out of descriptors or memory, accept would only fail again."""
-        log.warning("cannot accept connections for now: %s", os.strerror(errno))
-        self._ignore_listeners()
-        self.resting = True
-
-    cdef void _watch_listeners(self):
-        for number, listener in enumerate(self.listeners):
-            self._watch(listener, EPOLLIN, number + 1)
-
-    cdef void _ignore_listeners(self):
-        for listener in self.listeners:
-            epoll_ctl(self.epoll, EPOLL_CTL_DEL, listener, NULL)
-
-    cdef void _turn_away(self, int fd, const char *reason) noexcept:
-        self.hub.counters[<int>REJECTED_CONNECTIONS] += 1
-        send(fd, reason, strlen(reason), MSG_NOSIGNAL | MSG_DONTWAIT)
-        close(fd)
-
-    cdef uint64_t _connected(self) noexcept:
-        cdef uint64_t total = 0, acceptor
-        for acceptor in range(self.page.header.acceptors):
-            total += atomic_load_relaxed(&self.page.acceptor(<int>acceptor).counters[<int>CONNECTED_CLIENTS])
-        return total
 
     cdef void _open(self, int fd, const void *peer, bint is_unix):
         cdef Client *client = client_new(&self.hub, fd)
@@ -319,23 +252,12 @@ cdef class Reactor:
         client.is_unix = is_unix
         if not is_unix:
             memcpy(client.peer, peer, ADDRESS_BYTES)
-            self._set_options(fd)
         event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
         event.data.u64 = <uintptr_t>client
         self.hub.counters[<int>CONNECTIONS_RECEIVED] += 1
         self.hub.counters[<int>CONNECTED_CLIENTS] += 1
         if epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
             self._close(client)
-
-    cdef void _set_options(self, int fd) noexcept nogil:
-        cdef int on = 1, probes = 3
-        cdef int interval = max(self.keepalive_s // 3, 1)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(int))
-        if self.keepalive_s:
-            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(int))
-            setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &self.keepalive_s, sizeof(int))
-            setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(int))
-            setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(int))
 
     cdef void _close(self, Client *client):
         if client.fd < 0:
@@ -426,12 +348,7 @@ cdef class Reactor:
             if client.waiting == WAIT_LOCAL:
                 self.hub.cold = True
                 return False
-        if client.start == client.length:
-            client.start = client.length = 0
-            if client.capacity > INPUT_KEEP:
-                free(client.input)
-                client.input = NULL
-                client.capacity = 0
+        input_settle(client)
         return not (client.closing or client.doomed)
 
     cdef void _protocol_error(self, Client *client):
@@ -443,15 +360,12 @@ cdef class Reactor:
         client_touch_output(&self.hub, client)
 
     cdef void _read(self, Client *client):
-        cdef uint64_t room, wanted
+        cdef uint64_t room
         cdef ssize_t got
-        if not self._make_room(client):
+        if not input_make_room(client):
             client_doom(&self.hub, client)
             return
-        room = client.capacity - client.length
-        wanted = frame_wanted(&client.frame)
-        if wanted > INPUT_STREAM and wanted > client.length - client.start:
-            room = min(room, wanted - (client.length - client.start))  # the next request shall begin in an empty buffer
+        room = input_to_read(client)
         got = recv(client.fd, client.input + client.length, room, MSG_DONTWAIT)
         if got <= 0:
             if got < 0 and errno == EAGAIN:
@@ -473,32 +387,6 @@ cdef class Reactor:
                 client_doom(&self.hub, client)
             elif client.readable:
                 client_enqueue(&self.hub, client)
-
-    cdef bint _make_room(self, Client *client) noexcept nogil:
-        """Room for more input; False: no memory."""
-        cdef uint64_t held = client.length - client.start
-        cdef uint64_t wanted = max(frame_wanted(&client.frame), held + 1)
-        cdef uint64_t capacity = client.capacity
-        cdef char *data
-        if client.start and (client.start + wanted > capacity or client.length == capacity):
-            memmove(client.input, client.input + client.start, held)
-            client.start = 0
-            client.length = held
-        if wanted > capacity:
-            capacity = 2 * held
-            if wanted > held + 1:  # an argument's length is announced: all it needs, or a step towards it
-                capacity = min(wanted, max(<uint64_t>BULK_STEP, capacity))
-            capacity = max(<uint64_t>INPUT_BYTES, capacity)
-        elif held == 0 and client.peak == capacity and capacity < INPUT_STREAM:
-            capacity = INPUT_STREAM
-        if capacity <= client.capacity:
-            return True
-        data = <char *>realloc(client.input, capacity)
-        if data == NULL:
-            return False
-        client.input = data
-        client.capacity = capacity
-        return True
 
     cdef void _end_of_input(self, Client *client) noexcept nogil:
         # Replies on their way are still sent: the client may have shut down its sending side only.
@@ -549,9 +437,9 @@ cdef class Reactor:
         self.hub.query_max = settings.number("client-query-buffer-limit")
         self.hub.idle_ms = settings.number("timeout") * 1000
         self.hub.require_auth = bool(settings.get("requirepass"))
-        self.protected = settings.enabled("protected-mode") and not self.hub.require_auth
-        self.max_clients = settings.number("maxclients")
-        self.keepalive_s = settings.number("tcp-keepalive")
+        self.door.protected = settings.enabled("protected-mode") and not self.hub.require_auth
+        self.door.max_clients = settings.number("maxclients")
+        self.door.keepalive_s = settings.number("tcp-keepalive")
 
     def connections(self) -> list:
         """All connections, oldest place first."""
@@ -593,8 +481,7 @@ cdef class Reactor:
     def stop_accepting(self) -> None:
         """Takes no more connections and no more requests; what was taken is still answered."""
         cdef uint32_t place
-        self._ignore_listeners()
-        self.resting = False
+        self.door.ignore()
         for place in range(1, self.places.count):
             if self.places.clients[place] != NULL:
                 self.places.clients[place].closing = True
@@ -612,9 +499,7 @@ cdef class Reactor:
         cdef Client *client
         cdef uint32_t place
         self._tell_time()
-        if self.resting:
-            self.resting = False
-            self._watch_listeners()
+        self.door.tend()
         for place in range(1, self.places.count):
             client = self.places.clients[place]
             if client == NULL:
@@ -634,23 +519,10 @@ cdef class Reactor:
 
     cdef void _tend_client(self, Client *client) noexcept nogil:
         cdef int64_t idle_ms = self.hub.now_ms - client.active_ms
-        cdef uint64_t capacity
-        cdef char *data
         if self._over_limit(client) or (
             self.hub.idle_ms and idle_ms > self.hub.idle_ms and client.waiting == WAIT_NOTHING
             and client.next_request == client.next_reply
         ):
             client_doom(&self.hub, client)
-        elif client.length == 0 and client.input != NULL and not client.ready:
-            if idle_ms > IDLE_MS:
-                free(client.input)
-                client.input = NULL
-                client.capacity = 0
-                frame_free(&client.frame)
-            elif client.capacity > 2 * INPUT_BYTES and client.peak < client.capacity // 2:
-                capacity = max(<uint64_t>INPUT_BYTES, client.peak)
-                data = <char *>realloc(client.input, capacity)
-                if data != NULL:
-                    client.input = data
-                    client.capacity = capacity
-            client.peak = 0
+        else:
+            input_shrink(client, idle_ms)
