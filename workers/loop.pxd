@@ -49,6 +49,7 @@ cdef class Worker(Execution):
     cdef int _tell_cpu(self) except -1
     cdef int _wake(self, int acceptor) except -1
     cdef int _count_attempt(self, RingPair pair, int acceptor) except -1
+    cdef int _reap(self) except -1
     cdef int _slice(self, bint reap) except -1
     cdef int _expire(self) except -1
     cdef uint64_t _us_since(self, uint64_t started) noexcept

@@ -41,7 +41,7 @@ from shardkv.stats cimport (
 from workers.ahead cimport AHEAD, look_ahead
 from workers.execution cimport REPLY_ROOM
 from workers.memory.arena cimport COMMIT_INTERNAL, Arena
-from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, Keyspace
+from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, REAP_US, Keyspace
 
 from shardkv.errors import OutOfMemory
 from shardkv.ring import RingPair as RingPairType
@@ -225,7 +225,7 @@ cdef class Worker(Execution):
 
     cdef int background(self) except -1:
         """Frees and expires a slice each, requests come in between; answers whether there is more to do at once."""
-        cdef int more = self._slice(reap=True)
+        cdef int more = self._reap()
         if self.now_ms >= self.next_tick:
             self.next_tick = self.now_ms + TICK_MS
             self.expire_slices, self.expire_us = EXPIRE_SLICES, EXPIRE_TICK_US
@@ -234,6 +234,14 @@ cdef class Worker(Execution):
         if self.expire_slices > 0 and self.active_expire:
             more |= self._expire()
         return more
+
+    cdef int _reap(self) except -1:
+        """As many slices of freeing as fit into a step's time."""
+        cdef uint64_t started = ticks()
+        while self._slice(reap=True):
+            if self._us_since(started) >= REAP_US:
+                return 1
+        return 0
 
     cdef int _slice(self, bint reap) except -1:
         """One slice of freeing or expiring, in a transaction; answers what the keyspace does, 0 in a full arena."""

@@ -22,9 +22,11 @@ from workers.memory.table cimport Place
 cdef enum:
     KEYSPACE_ROOT = 0           # index in the arena's roots
     DATABASES_MAX = 65536
-    # Of one step of the worker's own work. Mostly it takes a tenth of a millisecond then; but where entries of one size
-    # fill thousands of slabs, the last ones freed each give a slab back, and that takes 4 microseconds.
-    REAP_BUDGET = 128           # entries, items or blocks freed
+    # Of one transaction of the worker's own work. What freeing an entry costs differs a hundredfold: where entries of one
+    # size fill thousands of slabs, the last ones freed each give a slab back. So a transaction is short, and a step of the
+    # worker has as many as fit into its time.
+    REAP_BUDGET = 32            # entries, items or blocks freed
+    REAP_US = 100               # of a step: after that no transaction begins
     EXPIRE_BUDGET = 256         # segments looked at, keys and fields deleted
 
 cdef struct KeyspaceRoot:

@@ -268,7 +268,7 @@ cdef int take_each(Arena arena, uint64_t group, uint64_t consumer) except -1:
 
 
 cdef int take_all(Keyspace keyspace, uint64_t group, uint64_t consumer) except -1:
-    """The same, by making the group's tree anew of all others."""
+    """The same, by making the group's tree anew of all others, if there are any."""
     cdef Arena arena = keyspace.arena
     cdef uint64_t old = arena.alloc_zeroed(sizeof(TreeHead))
     cdef TreeCursor cursor
@@ -276,7 +276,7 @@ cdef int take_all(Keyspace keyspace, uint64_t group, uint64_t consumer) except -
     cdef bint more = tree_first(arena, tree_of(group), &cursor)
     others.items, others.size, others.room = NULL, 0, 0
     try:
-        while more:
+        while more and pending_count(arena, consumer) < pending_count(arena, group):
             if pending_at(arena, tree_item(arena, &cursor)).consumer != consumer:
                 vector_push(&others, tree_item(arena, &cursor))
             more = tree_next(arena, &cursor)
