@@ -6,7 +6,8 @@ from shardkv.errors import CommandError, wrong_arity
 from workers.call cimport Argument, Call
 from workers.commands.elements cimport integer_between
 from workers.commands.hashes cimport find_to_change, find_to_read, get_argument, prepare_pairs, reply_value
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 from workers.types.hash cimport KEEP_EXPIRY, NO_EXPIRY, Field, hash_delete, hash_expire, hash_set
 
