@@ -14,7 +14,8 @@ from shardkv.stats import ControlPage
 from workers.commands import MODULES
 from workers.loop import Worker
 from workers.memory.arena import Arena, ArenaError
-from workers.memory.keyspace import Keyspace, KeyspaceError
+from workers.memory.databases import KeyspaceError
+from workers.memory.keyspace import Keyspace
 from workers.registry import load
 
 

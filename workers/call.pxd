@@ -13,7 +13,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from shardkv.resp cimport Reply
 from workers.limits cimport Limits
 from workers.memory.arena cimport Arena
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 
 cdef struct Argument:
     const char *bytes

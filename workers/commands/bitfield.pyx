@@ -8,7 +8,8 @@ from shardkv.number cimport parse_int64
 from workers.call cimport Argument, Call
 from workers.commands.bitmaps cimport bit_offset
 from workers.commands.strings cimport StringValue, find_to_change, read_string
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 
 cdef extern from *:

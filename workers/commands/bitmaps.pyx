@@ -12,7 +12,8 @@ from shardkv.errors import SYNTAX, CommandError
 from shardkv.number cimport parse_int64
 from workers.call cimport Argument, Call
 from workers.commands.strings cimport StringValue, clip_range, find_to_change, find_to_set, read_string
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 
 cdef extern from *:

@@ -18,8 +18,9 @@ from shardkv.hashing cimport hash_key
 from workers.call cimport Argument, Call
 from workers.commands.generic cimport database
 from workers.commands.keyspace cimport encoding_name, idle_seconds
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport HASH_TABLE, LIST_PACKED, LIST_TREE, STRING_BOXED
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 from workers.types.hash cimport NO_EXPIRY, Field, field_pair, hash_each, hash_open, is_hash
 from workers.types.list cimport List, list_open, list_values

@@ -10,8 +10,9 @@ from shardkv.hashing cimport hash_key
 from workers.call cimport Call
 from workers.commands.keyspace cimport CURSOR_BITS
 from workers.commands.strings cimport find_to_set
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport CLOCK_MASK, HASH_TABLE
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 from workers.types.hash cimport hash_open
 from workers.types.rdb cimport Reader, Writer

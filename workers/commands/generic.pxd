@@ -1,6 +1,6 @@
 """Commands on keys of any type, and what other families share with them."""
 from workers.call cimport Call
-from workers.memory.keyspace cimport Found
+from workers.memory.databases cimport Found
 
 # Looks at a key without setting its access clock, and counts a hit or a miss: what TYPE, TTL, EXISTS and OBJECT do.
 cdef int observe(Call call, int index, int key_number, Found *out) except -1

@@ -8,8 +8,9 @@ from libc.string cimport memcmp
 from shardkv.errors import BAD_DB, NO_SUCH_KEY, SAME_OBJECT, SYNTAX, CommandError
 
 from workers.call cimport Argument, Call
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport HASH_TABLE, LIST_TREE, SET_TABLE, STRING_BOXED, ZSET_TREE
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 
 cdef enum Condition:

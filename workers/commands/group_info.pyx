@@ -6,7 +6,7 @@ from workers.commands.elements cimport shown
 from workers.commands.groups cimport find_group, insert_header
 from workers.commands.streams cimport reply_id
 from workers.memory.collections cimport ConsumerRoot, GroupRoot, Pending
-from workers.memory.keyspace cimport Found
+from workers.memory.databases cimport Found
 from workers.memory.tree cimport TreeCursor
 from workers.registry cimport native
 from workers.types.group cimport (

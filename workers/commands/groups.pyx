@@ -9,7 +9,8 @@ from workers.commands.elements cimport shown, unknown_subcommand
 from workers.commands.streams cimport range_end, reply_id, strict_id
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport Pending, StreamId
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.tree cimport TreeCursor
 from workers.registry cimport native
 from workers.types.group cimport (

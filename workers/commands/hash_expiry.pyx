@@ -6,7 +6,9 @@ from shardkv.errors import CommandError, wrong_arity
 from workers.call cimport Argument, Call
 from workers.commands.elements cimport integer_between
 from workers.commands.hashes cimport find_to_change, find_to_read, get_argument, prepare_pairs, reply_value
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.commands.times cimport ABSOLUTE, IN_SECONDS, TIMES, time_option
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 from workers.types.hash cimport KEEP_EXPIRY, NO_EXPIRY, Field, hash_delete, hash_expire, hash_set
 
@@ -18,17 +20,10 @@ cdef enum Outcome:
     DELETED = 2             # the time given has passed
 
 cdef enum Option:
-    EX = 1
-    PX = 2
-    EXAT = 4
-    PXAT = 8
     PERSIST = 16
     KEEP = 32
     FNX = 64
     FXX = 128
-    TIMES = EX | PX | EXAT | PXAT
-    IN_SECONDS = EX | EXAT
-    ABSOLUTE = EXAT | PXAT
 
 cdef enum Condition:
     IF_NONE = 1             # NX: the field has no expiry
@@ -70,16 +65,6 @@ cdef int64_t time_argument(Call call, int index, bint absolute, bint in_seconds,
     if time > LATEST // unit or time * unit > LATEST - base:
         raise CommandError(f"ERR invalid expire time in '{name}' command")
     return base + time * unit
-
-
-cdef int time_option(Call call, int index) noexcept:
-    if call.is_option(index, b"ex"):
-        return EX
-    if call.is_option(index, b"px"):
-        return PX
-    if call.is_option(index, b"exat"):
-        return EXAT
-    return PXAT if call.is_option(index, b"pxat") else 0
 
 
 # -- HEXPIRE and its kin

@@ -6,7 +6,8 @@ Invariants
 """
 from libc.stdint cimport uint64_t
 from workers.call cimport Call
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.types.hash cimport Field
 
 # The hash at the first key. Raises CommandError(WRONG_TYPE).

@@ -7,8 +7,9 @@ from shardkv.errors import CommandError
 
 from workers.call cimport Call
 from workers.commands.strings cimport expect_string, find_to_change
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport STRING_INT
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 from workers.types.dice cimport roll
 from workers.types.hyperloglog cimport (

@@ -1,6 +1,7 @@
 """Commands on whole databases, and on what lies behind a key."""
 from libc.stdint cimport int64_t
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 
 cdef enum:
     CURSOR_BITS = 48            # of a table's cursor

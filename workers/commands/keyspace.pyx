@@ -13,11 +13,12 @@ from shardkv.number cimport parse_int64, print_int64
 from shardkv.resp cimport Reply
 from workers.call cimport Argument, Call
 from workers.commands.generic cimport observe, type_name
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport (
     HASH_PACKED, HASH_TABLE, LIST_PACKED, LIST_TREE, SET_INTS, SET_PACKED, SET_TABLE, STREAM, STRING_EMBEDDED,
     STRING_INT, ZSET_PACKED, ZSET_TREE,
 )
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 
 cdef enum:

@@ -9,7 +9,8 @@ from shardkv.errors import NO_SUCH_KEY, OUT_OF_RANGE, SYNTAX, CommandError, wron
 from shardkv.number cimport parse_int64
 from workers.call cimport Argument, Call
 from workers.memory.arena cimport Arena
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport ELEMENT_TEXT, Element, string_element
 from workers.registry cimport native
 from workers.types.list cimport (

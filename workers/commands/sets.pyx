@@ -8,7 +8,8 @@ from shardkv.errors import SYNTAX, WRONG_TYPE, CommandError
 
 from workers.call cimport Argument, Call
 from workers.commands.elements cimport Scan, integer_between, reply_element
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport ELEMENT_TEXT, Element, element_text, string_element
 from workers.registry cimport native
 from workers.types.set cimport (

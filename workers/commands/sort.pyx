@@ -15,8 +15,9 @@ from shardkv.errors import CROSS_SHARD, SYNTAX, WRONG_TYPE, CommandError
 
 from shardkv.hashing cimport hash_for_routing, hash_key, shard_of
 from workers.call cimport Call
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport LIST_PACKED, LIST_TREE, STRING_BOXED
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport ELEMENT_TEXT, Element, element_size, element_text, string_element
 from workers.registry cimport native
 from workers.types.hash cimport Field, hash_get, hash_open, is_hash

@@ -10,7 +10,7 @@ from workers.commands.group_info cimport reply_groups_in_full
 from workers.commands.streams cimport reply_entry, reply_id, reply_range
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport StreamRoot
-from workers.memory.keyspace cimport Found
+from workers.memory.databases cimport Found
 from workers.registry cimport native
 from workers.types.stream cimport (
     StreamCursor, an_id, stream_at, stream_first, stream_last, stream_nodes, stream_open,

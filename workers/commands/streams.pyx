@@ -8,7 +8,8 @@ from shardkv.resp cimport Reply
 from workers.call cimport Argument, Call
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport StreamId, StreamRoot
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 from workers.types.stream cimport (
     StreamCursor, an_id, compare_ids, node_head, node_last, stream_append, stream_at, stream_first, stream_last,

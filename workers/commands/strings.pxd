@@ -6,7 +6,7 @@ Invariants
 """
 from libc.stdint cimport int64_t, uint64_t
 from workers.call cimport Call
-from workers.memory.keyspace cimport Found
+from workers.memory.databases cimport Found
 
 cdef struct StringValue:
     const char *bytes

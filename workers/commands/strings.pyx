@@ -9,6 +9,7 @@ from shardkv.errors import NOT_FLOAT, NOT_INTEGER, SYNTAX, TOO_LONG, WRONG_TYPE,
 
 from shardkv.number cimport parse_int64, parse_long_double, print_long_double
 from workers.call cimport Argument
+from workers.commands.times cimport ABSOLUTE, EX, IN_SECONDS, PX, TIMES, time_option
 from workers.memory.entry cimport STRING_BOXED, STRING_INT
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
@@ -17,18 +18,11 @@ cdef extern from "<math.h>" nogil:
     bint isfinite(long double value)
 
 cdef enum Option:
-    SET_NX = 1
-    SET_XX = 2
-    SET_GET = 4
-    KEEP_TTL = 8
-    PERSIST = 16
-    EX = 32
-    PX = 64
-    EXAT = 128
-    PXAT = 256
-    TIMES = EX | PX | EXAT | PXAT
-    ABSOLUTE = EXAT | PXAT
-    IN_SECONDS = EX | EXAT
+    SET_NX = 16
+    SET_XX = 32
+    SET_GET = 64
+    KEEP_TTL = 128
+    PERSIST = 256
 
 cdef enum:
     LONG_DOUBLE_TEXT = 5120  # bytes: the longest number INCRBYFLOAT may print
@@ -204,14 +198,9 @@ cdef int parse_options(Call call, int start, bint setting, int *time_index) exce
 
 
 cdef int option_at(Call call, int index, bint setting) noexcept:
-    if call.is_option(index, b"ex"):
-        return EX
-    if call.is_option(index, b"px"):
-        return PX
-    if call.is_option(index, b"exat"):
-        return EXAT
-    if call.is_option(index, b"pxat"):
-        return PXAT
+    cdef int option = time_option(call, index)
+    if option:
+        return option
     if not setting:
         return PERSIST if call.is_option(index, b"persist") else 0
     if call.is_option(index, b"nx"):

@@ -11,7 +11,7 @@ from shardkv.errors import SYNTAX, WRONG_TYPE, CommandError
 from workers.call cimport Call, Shard
 from workers.commands.elements cimport integer_between
 from workers.commands.zsets cimport double_argument, store_pairs
-from workers.memory.keyspace cimport Found
+from workers.memory.databases cimport Found
 from workers.memory.listpack cimport Element, string_element
 from workers.registry cimport native
 from workers.types.set cimport is_set, set_count, set_has, set_members

@@ -6,7 +6,7 @@ Invariants
 from libc.stdint cimport int64_t, uint64_t
 from workers.call cimport Call
 from workers.memory.arena cimport Arena
-from workers.memory.keyspace cimport Found
+from workers.memory.databases cimport Found
 from workers.types.zset cimport Zset
 
 cdef enum AddOption:

@@ -6,11 +6,12 @@ from workers.memory.arena cimport Arena
 from workers.memory.collections cimport (
     OWNS_BLOCKS, OWNS_NOTHING, ConsumerRoot, GroupRoot, ListRoot, Pending, StreamRoot, TreeHead, ZsetRoot,
 )
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport (
     HASH_TABLE, LIST_TREE, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, STRING_EMBEDDED, ZSET_TREE,
     Box, EntryView, entry_format, entry_size, entry_view,
 )
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport Element, number_element, pack_bytes, pack_make
 from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport Place, table_insert, table_scan

@@ -5,11 +5,13 @@ from shardkv.atomic cimport ticks
 from shardkv.hashing cimport hash_key
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport OWNS_BLOCKS, GroupRoot, StreamRoot, TreeHead, ZsetRoot
+from workers.memory.collections cimport DeadBlock, KeyspaceRoot
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport (
     HAS_EXPIRY, HASH_TABLE, LIST_TREE, LONG, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, ZSET_TREE,
     Box, EntryView, entry_format, entry_has_key, entry_size, entry_view,
 )
-from workers.memory.keyspace cimport DeadBlock, Found, Keyspace, KeyspaceRoot
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.segments cimport (
     SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, grave_index, grave_slot, home_of,
     segment_at, segment_slots, slot_entry, slot_expiring, slot_tag, tag_of, word_segment, word_slots,

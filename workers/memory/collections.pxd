@@ -24,7 +24,6 @@ Invariants
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from workers.memory.arena cimport Arena
 from workers.memory.entry cimport Box, EntryView
-from workers.memory.keyspace cimport KeyspaceRoot
 from workers.memory.segments cimport TableRoot
 from workers.memory.tree cimport TreeRoot
 
@@ -74,6 +73,18 @@ cdef struct Pending:
     int64_t delivered_ms
     uint64_t deliveries
     uint64_t consumer       # offset of its ConsumerRoot
+
+cdef struct KeyspaceRoot:
+    # The head of the databases, and of the graveyard's lists.
+    uint64_t databases
+    uint64_t dead_tables    # TableGrave
+    uint64_t dead_blocks    # DeadBlock
+    uint64_t dead_trees     # TreeHead
+    uint64_t dead_values    # values of keys in these three lists
+
+cdef struct DeadBlock:
+    uint64_t next
+    uint64_t values         # as in TreeHead
 
 # Where the members (a hash's fields) of an entry's collection are looked up: its table, or 0 if it has none; asks for
 # the cache line of a value that is not in the entry itself.

@@ -5,11 +5,10 @@ from libc.string cimport memcpy
 from shardkv.atomic cimport prefetch
 from shardkv.hashing cimport hash_key
 from workers.memory.entry cimport (
-    HASH_TABLE, LIST_TREE, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, ZSET_TREE, entry_size,
-    entry_view,
+    HASH_TABLE, LIST_TREE, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, ZSET_TREE, entry_box,
+    entry_size, entry_view,
 )
 from workers.memory.journal cimport Vector, vector_push
-from workers.memory.keyspace cimport DeadBlock
 from workers.memory.segments cimport TableGrave, directory_words, segment_at, word_segment
 from workers.memory.table cimport Place, table_dismantle, table_each, table_find, table_insert, table_make, table_unlink
 from workers.memory.tree cimport (
@@ -22,12 +21,6 @@ cdef enum:
     LAZY_BLOCK = MIB        # from this length on, a block unlinked lazily goes to the graveyard
     SMALL_ITEMS = 64        # a collection of no more items is freed at once, unless it lies in another
     WHOLE = 1 << 30         # a budget that is never used up
-
-
-cdef inline Box entry_box(EntryView *entry) noexcept:
-    cdef Box box
-    memcpy(&box, entry.value, sizeof(Box))
-    return box
 
 
 cdef inline uint64_t root_bytes(int type) noexcept:

@@ -18,7 +18,7 @@ Invariants
  3. The expiry, when there is one, is the word after word 0: a table reads it there without decoding the rest.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcmp
+from libc.string cimport memcmp, memcpy
 
 cdef enum EntryType:
     STRING_EMBEDDED = 0   # OBJECT ENCODING embstr
@@ -64,6 +64,11 @@ cdef struct Box:
     # The value of a BOXED entry; copied out and in with memcpy, as it may lie unaligned.
     uint64_t block
     uint64_t length
+
+cdef inline Box entry_box(EntryView *entry) noexcept nogil:
+    cdef Box box
+    memcpy(&box, entry.value, sizeof(Box))
+    return box
 
 cdef void entry_view(char *base, uint64_t offset, EntryView *view) noexcept nogil
 cdef uint64_t entry_size(uint64_t key_length, uint64_t value_length, bint expiry) noexcept nogil

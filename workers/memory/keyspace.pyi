@@ -1,7 +1,5 @@
 from workers.memory.arena import Arena
 
-class KeyspaceError(Exception): ...
-
 class Keyspace:
     arena: Arena
     databases: int

@@ -4,12 +4,13 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from shardkv.hashing cimport hash_key
-from workers.memory.collections cimport OWNS_BLOCKS, OWNS_NOTHING, StreamRoot, TreeHead, bury_tree, collection_free
+from workers.memory.collections cimport (
+    OWNS_BLOCKS, OWNS_NOTHING, KeyspaceRoot, StreamRoot, TreeHead, bury_tree, collection_free,
+)
 from workers.memory.entry cimport (
     STREAM_CONSUMER, STREAM_GROUP, Box, EntryView, entry_format, entry_size, entry_view,
 )
 from workers.memory.journal cimport Vector, vector_push
-from workers.memory.keyspace cimport KeyspaceRoot
 from workers.memory.table cimport Place, table_each, table_find, table_insert, table_remove
 from workers.memory.tree cimport (
     TreeRoot, tree_build, tree_first, tree_init, tree_insert, tree_item, tree_last, tree_next, tree_remove,

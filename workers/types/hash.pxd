@@ -16,8 +16,9 @@ Invariants
 """
 from libc.stdint cimport int64_t, uint64_t
 from workers.limits cimport Limits
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport HASH_PACKED, HASH_TABLE
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport Element
 
 cdef enum:

@@ -25,8 +25,9 @@ Invariants
 from libc.stdint cimport int64_t, uint64_t
 from workers.limits cimport Limits
 from workers.memory.arena cimport Arena
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport Box
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport Element
 from workers.memory.tree cimport TreeCursor
 from workers.types.sealed cimport SEALED_MAX

@@ -13,8 +13,9 @@ Invariants
 """
 from libc.stdint cimport uint64_t
 from workers.limits cimport Limits
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport SET_INTS, SET_TABLE
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport Element
 
 # Answers other than 0 to end the walk.

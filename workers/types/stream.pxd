@@ -28,7 +28,8 @@ from workers.call cimport Argument
 from workers.limits cimport Limits
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport StreamId, StreamRoot
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.tree cimport TreeCursor
 
 cdef enum:

@@ -25,7 +25,8 @@ Invariants
 from libc.stdint cimport uint64_t
 from workers.limits cimport Limits
 from workers.memory.arena cimport Arena
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.types.rdb cimport Reader, Writer
 
 # The stream whose StreamRoot is at `root`, without the type's byte: RDB_STREAM_2.

@@ -10,7 +10,8 @@ Invariants
 """
 from libc.stdint cimport uint64_t
 from workers.limits cimport Limits
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.databases cimport Found
+from workers.memory.keyspace cimport Keyspace
 from workers.types.rdb cimport Reader, Writer
 
 # The type's byte and the value. Answers the RDB version this needs; 0 if nothing is there: all fields have expired.

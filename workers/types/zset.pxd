@@ -18,8 +18,9 @@ Invariants
 from libc.stdint cimport int64_t, uint64_t
 from workers.limits cimport Limits
 from workers.memory.arena cimport Arena
+from workers.memory.databases cimport Found
 from workers.memory.entry cimport ZSET_PACKED, ZSET_TREE, Box
-from workers.memory.keyspace cimport Found, Keyspace
+from workers.memory.keyspace cimport Keyspace
 from workers.memory.table cimport Place
 from workers.memory.tree cimport TreeCursor
 

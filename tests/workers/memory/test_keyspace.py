@@ -19,7 +19,8 @@ from shardkv.errors import OutOfMemory
 from workers.memory import _testing as a
 from workers.memory import _testing_keyspace as c
 from workers.memory.arena import Arena, crash_after
-from workers.memory.keyspace import Keyspace, KeyspaceError
+from workers.memory.databases import KeyspaceError
+from workers.memory.keyspace import Keyspace
 
 MIB = 1 << 20
 NOW = 1_000_000
