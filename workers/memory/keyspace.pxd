@@ -6,9 +6,9 @@ from workers.memory.databases cimport Found
 from workers.memory.strings cimport Strings
 
 cdef enum:
-    # Of one transaction of the worker's own work. What freeing an entry costs differs a hundredfold: where entries of one
-    # size fill thousands of slabs, the last ones freed each give a slab back. So a transaction is short, and a step of the
-    # worker has as many as fit into its time.
+    # Of one transaction of the worker's own work. What freeing an entry costs differs a hundredfold: where entries of
+    # one size fill thousands of slabs, the last ones freed each give a slab back. So a transaction is short, and a step
+    # of the worker has as many as fit into its time.
     REAP_BUDGET = 32            # entries, items or blocks freed
     REAP_US = 100               # of a step: after that no transaction begins
     EXPIRE_BUDGET = 256         # segments looked at, keys and fields deleted
