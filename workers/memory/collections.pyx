@@ -12,8 +12,8 @@ from workers.memory.journal cimport Vector, vector_push
 from workers.memory.segments cimport TableGrave, directory_words, segment_at, word_segment
 from workers.memory.table cimport Place, table_dismantle, table_each, table_find, table_insert, table_make, table_unlink
 from workers.memory.tree cimport (
-    TreeCursor, tree_blocks, tree_build, tree_dismantle, tree_end, tree_first, tree_init, tree_insert, tree_item,
-    tree_next, tree_weight,
+    TreeCursor, tree_blocks, tree_build, tree_dismantle, tree_first, tree_init, tree_item, tree_next,
+    tree_weight,
 )
 
 cdef enum:
@@ -307,26 +307,35 @@ cdef int copy_tree(Arena source, Arena target, uint64_t block, uint64_t made, ui
 
 cdef int copy_pending(Arena source, Arena target, uint64_t block, uint64_t made) except -1:
     """A group's pending entries; its consumers have been copied, without theirs."""
-    cdef TreeCursor cursor, end
+    cdef TreeCursor cursor
     cdef Pending *pending
+    cdef Vector items
     cdef uint64_t item, consumer
-    cdef dict consumers = {}
+    cdef dict consumers = {}, shares = {}
     cdef Copying copying
     cdef bint more
     copying.source, copying.target, copying.table = <void *>source, <void *>target, table_in(STREAM_GROUP, made)
     consumers_context = (consumers, <uint64_t>&copying)
     table_each(source, table_in(STREAM_GROUP, block), match_consumer, <void *>consumers_context)
+    items.items, items.size, items.room = NULL, 0, 0
     more = tree_first(source, tree_in(block), &cursor)
-    while more:
-        item = clone_block(source, target, tree_item(source, &cursor), sizeof(Pending))
-        pending = <Pending *>target.at(item)
-        consumer = consumers[pending.consumer]
-        pending.consumer = consumer
-        tree_end(target, tree_in(made), &end)
-        tree_insert(target, tree_in(made), &end, item, 1)
-        tree_end(target, tree_in(consumer), &end)
-        tree_insert(target, tree_in(consumer), &end, item, 1)
-        more = tree_next(source, &cursor)
+    try:
+        while more:
+            item = clone_block(source, target, tree_item(source, &cursor), sizeof(Pending))
+            pending = <Pending *>target.at(item)
+            consumer = consumers[pending.consumer]
+            pending.consumer = consumer
+            vector_push(&items, item)
+            shares.setdefault(consumer, []).append(item)
+            more = tree_next(source, &cursor)
+        tree_build(target, tree_in(made), items.items, items.size)
+        for consumer, share in shares.items():
+            items.size = 0
+            for item in share:
+                vector_push(&items, item)
+            tree_build(target, tree_in(consumer), items.items, items.size)
+    finally:
+        free(items.items)
     return 0
 
 
