@@ -1,0 +1,168 @@
+"""What must be the same in the replies of two servers.
+
+Most replies must be equal. Where Redis leaves something to chance, to its tables or to the clock, the second server is
+asked what shows whether the first one's reply was right: of random members, for instance, all members. After `SPOP` it
+is told to remove the same ones, so that both go on with the same values.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from shardkv.commands.table import COMMANDS
+from tests.workers.commands.arguments import Words
+
+Request = list[bytes]
+CLOCK_SLACK = 20_000  # (milli)seconds by which times may differ: the servers are not asked at the same moment
+LARGE_COUNT = b"1000000"
+
+
+class Rule(NamedTuple):
+    """What to ask the second server, knowing the first one's reply, and whether its replies agree with it."""
+
+    questions: Callable[[Words, Any], list[Request]]
+    agree: Callable[[Words, Any, list[Any]], bool]
+
+
+def request_of(call: Words) -> Request:
+    """The words that are sent."""
+    name, words = call
+    return [*name.encode().split(b"|"), *words]
+
+
+def in_any_order(reply: Any) -> Any:
+    """Whatever order a server keeps, the parts are the same."""
+    if isinstance(reply, list):
+        return sorted(map(in_any_order, reply), key=repr)
+    if isinstance(reply, tuple) and reply[0] in ("~", "%"):
+        return reply[0], sorted(map(in_any_order, reply[1]), key=repr)
+    return reply
+
+
+def shape(reply: Any) -> Any:
+    """A reply's form, without what is in it."""
+    if isinstance(reply, list):
+        return [shape(part) for part in reply]
+    if isinstance(reply, tuple):
+        return reply[0], shape(reply[1]) if isinstance(reply[1], list) else None
+    return type(reply)
+
+
+def flat(reply: Any) -> list[Any]:
+    """The words of a reply, without its form."""
+    if isinstance(reply, tuple) and isinstance(reply[1], list):
+        return flat(reply[1])
+    if isinstance(reply, (list, tuple)) and not (isinstance(reply, tuple) and isinstance(reply[0], str)):
+        return [word for part in reply for word in flat(part)]
+    return [reply]
+
+
+def nothing(reply: Any) -> bool:
+    """Whether there is nothing in a reply that chance could have chosen."""
+    return reply is None or isinstance(reply, (str, int)) or reply in ([], ("~", []), ("%", []))
+
+
+def _itself(call: Words, _mine: Any) -> list[Request]:
+    return [request_of(call)]
+
+
+def _equal(_call: Words, mine: Any, theirs: list[Any]) -> bool:
+    return bool(mine == theirs[0])
+
+
+def _compared(form: Callable[[Any], Any]) -> Rule:
+    return Rule(_itself, lambda _call, mine, theirs: bool(form(mine) == form(theirs[0])))
+
+
+def _random(everything: Callable[[list[bytes]], Request]) -> Rule:
+    """Members at random: as many as there, in the same form, all of them members, and distinct unless asked otherwise."""
+
+    def questions(call: Words, mine: Any) -> list[Request]:
+        return [request_of(call), *([] if nothing(mine) else [everything(call[1])])]
+
+    def agree(call: Words, mine: Any, theirs: list[Any]) -> bool:
+        if nothing(mine):
+            return bool(mine == theirs[0])
+        drawn, known = flat(mine), flat(theirs[1])
+        if len(call[1]) > 2:
+            drawn, known = list(zip(drawn[::2], drawn[1::2], strict=True)), list(zip(known[::2], known[1::2], strict=True))
+        elif call[0] in ("hrandfield", "zrandmember"):
+            known = known[::2]
+        repeated = len(call[1]) > 1 and call[1][1].startswith(b"-")
+        distinct = repeated or len(set(drawn)) == len(drawn)
+        return bool(shape(mine) == shape(theirs[0])) and set(drawn) <= set(known) and distinct
+
+    return Rule(questions, agree)
+
+
+def _popped(call: Words, mine: Any) -> list[Request]:
+    if nothing(mine):
+        return [request_of(call)]
+    key = call[1][0]
+    return [[b"scard", key], [b"smismember", key, *flat(mine)], [b"srem", key, *flat(mine)]]
+
+
+def _could_be_popped(call: Words, mine: Any, theirs: list[Any]) -> bool:
+    if nothing(mine):
+        return bool(mine == theirs[0])
+    size, found, removed = theirs
+    asked = min(int(call[1][1]), size) if len(call[1]) > 1 else 1
+    form = isinstance(mine, bytes) == (len(call[1]) == 1)
+    return form and removed == asked == len(flat(mine)) and found == [1] * asked
+
+
+def _close(_call: Words, mine: Any, theirs: list[Any]) -> bool:
+    if not isinstance(mine, int) or mine < 0:
+        return bool(mine == theirs[0])
+    return isinstance(theirs[0], int) and theirs[0] >= 0 and abs(mine - theirs[0]) <= CLOCK_SLACK
+
+
+def _encoding(reply: Any) -> Any:
+    # 7.2 packs lists, and sets of more than integers, where 7.0 does not yet.
+    return {b"listpack": b"packed", b"quicklist": b"packed", b"ziplist": b"packed"}.get(reply, reply)
+
+
+def _pending(reply: Any) -> Any:
+    # Without the time for which an entry has been idle.
+    rows = isinstance(reply, list) and reply and isinstance(reply[0], list) and len(reply[0]) == 4
+    return [(entry, owner, times) for entry, owner, _, times in reply] if rows else reply
+
+
+def _scanned(call: Words, mine: Any, theirs: list[Any]) -> bool:
+    if isinstance(mine, str) or isinstance(theirs[0], str):
+        return bool(mine == theirs[0])
+    return bool(shape(mine[:1]) == shape(theirs[0][:1])) and _elements(call, mine) == _elements(call, theirs[0])
+
+
+def _elements(call: Words, reply: list[Any]) -> set[Any]:
+    pairs = call[0] in ("hscan", "zscan")
+    return set(zip(reply[1][::2], reply[1][1::2], strict=True)) if pairs else set(reply[1])
+
+
+ITSELF = Rule(_itself, _equal)
+ANY_ORDER = _compared(in_any_order)
+CLOCKED = Rule(_itself, _close)
+SCANS = {"scan", "sscan", "hscan", "zscan"}
+RULES: dict[str, Rule] = {
+    **{c.name: ANY_ORDER for c in COMMANDS if "nondeterministic_output_order" in c.tips},
+    **dict.fromkeys(("georadius", "georadius_ro", "georadiusbymember", "georadiusbymember_ro", "geosearch"), ANY_ORDER),
+    **dict.fromkeys(("ttl", "pttl", "expiretime", "pexpiretime"), CLOCKED),
+    **dict.fromkeys(SCANS, Rule(_itself, _scanned)),
+    "spop": Rule(_popped, _could_be_popped),
+    "srandmember": _random(lambda words: [b"smembers", words[0]]),
+    "hrandfield": _random(lambda words: [b"hgetall", words[0]]),
+    "zrandmember": _random(lambda words: [b"zrange", words[0], b"0", b"-1", b"WITHSCORES"]),
+    "randomkey": _random(lambda words: [b"keys", b"*"]),
+    "object|encoding": _compared(_encoding),
+    "memory|usage": _compared(lambda reply: reply if not isinstance(reply, int) else reply > 0),
+    "dump": _compared(lambda reply: reply if not isinstance(reply, bytes) else "payload"),
+    "xpending": _compared(_pending),
+}
+
+
+def rule_of(call: Words) -> Rule:
+    """How the replies to a call are compared."""
+    name, words = call
+    if name in ("sort", "sort_ro") and b"BY" in words:
+        return ANY_ORDER
+    return RULES.get(name, ITSELF)
