@@ -145,7 +145,7 @@ class Drawing:
 
     def several(self, args: Sequence[Arg]) -> list[bytes]:
         """What may stand for arguments in a row."""
-        if [arg.name for arg in args] == ["key", "ID"]:
+        if [arg.name for arg in args] == ["key", "ID"] and args[0].multiple:  # as many of either
             number = self.random.randint(1, 2)
             return [*(self.key() for _ in range(number)), *(self.pick(NEWS) for _ in range(number))]
         words: list[bytes] = []

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from shardkv.commands.table import COMMANDS
 from tests.harness import Server
 from tests.wire import Wire
-from tests.workers.commands.arguments import SEEDS
+from tests.workers.commands.arguments import SEEDS, Words
 from tests.workers.commands.model.conversation import Pair, fewest
 from tests.workers.commands.model.sequences import FAMILIES, HANDLED, Family
 
@@ -64,9 +64,15 @@ def test_replies_are_those_of_redis(family: str, pair: Pair) -> None:
         parts = [calls[: len(calls) // 2], calls[len(calls) // 2 :]]
         if pair.differ(resp, parts):
             parts = fewest(pair, resp, parts)
-            pytest.fail(f"seed {seed!r}: in RESP{resp}, after {parts}\n{pair.differ(resp, parts)}", pytrace=False)
+            pytest.fail(f"seed {seed!r}: in RESP{resp}, after {shown(parts)}\n{pair.differ(resp, parts)}", pytrace=False)
 
     same_replies()
+
+
+def shown(parts: list[list[Words]]) -> str:
+    """Calls as lines, long words cut."""
+    lines = [f"{name} {' '.join(repr(word)[1:50] for word in words)}" for calls in parts for name, words in [*calls, ("--", [])]]
+    return "\n  ".join(["", *lines])
 
 
 def test_every_family_is_there() -> None:

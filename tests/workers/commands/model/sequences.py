@@ -18,6 +18,7 @@ WRONG = 0.006  # words
 WRONG_KEYS = 0.01
 KEYS_OF = {
     "string": [b"s1", b"s2"],
+    "bitmap": [b"b1", b"b2"],
     "number": [b"n1", b"n2"],
     "list": [b"l1", b"l2", b"l3"],
     "set": [b"m1", b"m2", b"m3"],
@@ -26,11 +27,10 @@ KEYS_OF = {
     "lex": [b"x1", b"x2"],  # sorted sets in which all scores are the same, so that ranges of names make sense
     "geo": [b"g1", b"g2"],
     "hyperloglog": [b"p1", b"p2"],
-    "stream": [b"a", b"b"],
+    "stream": [b"a", b"b"],  # as in STREAM_IN_USE
 }
 KEYS = sum(KEYS_OF.values(), [])
 KINDS = {
-    "bitmap": ["string"],
     "sorted-set": ["sorted-set", "sorted-set", "lex", "geo"],
     "generic": list(KEYS_OF),
     "server": list(KEYS_OF),
@@ -46,11 +46,12 @@ MAKING = {
     "set": ("sadd",),
     "hash": ("hset", "hmset"),
     "sorted-set": ("zadd",),
-    "stream": ("xadd", "xadd", "xgroup|create"),
+    "stream": ("xadd",),
     "hyperloglog": ("pfadd",),
     "geo": ("geoadd",),
     "generic": ("set", "rpush", "sadd", "hset", "zadd", "xadd", "pfadd", "geoadd"),
 }
+ALL_MAKING = set(sum(MAKING.values(), ()))
 # What works on keys of any kind.
 COMMON = (
     "del", "unlink", "rename", "copy", "exists", "type", "touch", "expireat", "persist", "scan", "randomkey", "dump",
@@ -71,7 +72,8 @@ POOLS: dict[str, Pool] = {
     "ttl": ([b"0", b"0", b"99999999999999"], [b"-1", b"x"]),
     "idle": ([b"0", b"1000"], [b"-1"]),
     "frequency": ([b"0", b"255"], [b"256"]),
-    **dict.fromkeys(("db", "destination-db"), ([b"0"], [b"1", b"99", b"x"])),
+    "db": ([b"1"], [b"0", b"99", b"x"]),
+    "destination-db": ([b"0"], [b"1", b"99", b"x"]),
     "cursor": ([b"0"], [b"x"]),
     "type": ([b"string", b"hash", b"zset", b"STREAM", b"list", b"set"], [b"none"]),
     "pattern": ([b"*", b"a*", b"[ab]*", b"?", b"m1*"], []),
@@ -96,6 +98,7 @@ SPECIAL: dict[str, dict[str, Pool]] = {
     "geo": {
         "increment": ([b"0"], [b"x"]), "weight": ([b"1"], [b"x"]), "score": ([b"0", b"1", b"2", b"3"], [b"x"]),
     },
+    "stream": {"value": ([b"", b"1", b"-7", b"3.5", b"short", b"words", b"x" * 45, b"x" * 300, b"y" * 2100], [])},
     # The longest values are too long for LCS.
     "string": {"value": ([b"", b"1", b"3.5", b"short", b"x" * 44, b"x" * 45, b"x" * 300, b"y" * 2100], [])},
 }
@@ -105,6 +108,10 @@ SKIPPED = {
 }
 
 
+NEEDING = {"rename", "renamenx", "copy", "move", "lset"}  # they fail for keys that are not there
+TRIES = 20  # for a call that makes sense
+
+
 class Family(Drawing):
     """Draws sequences of calls on one family."""
 
@@ -112,16 +119,26 @@ class Family(Drawing):
         super().__init__(seed, POOLS, WRONG)
         self.family = family
         self.kind = ""  # of the values that the call is about
+        self.made: set[bytes] = set()  # keys that were given values
         self.last = 5  # stream id
+        # Of nodes from which entries were deleted, servers fill the room in ways of their own: then `~` is not the same.
+        self.trimming = self.random.choice([b"=", b"~"])
 
     def sequence(self, most: int) -> list[Words]:
         """Up to so many calls of the family; before and between them those that make its keys, and those of others."""
-        before = STREAM_IN_USE if self.family == "stream" and self.chance(0.8) else []
+        before = [*STREAM_IN_USE, ("xgroup|create", [b"b", b"h", b"0"])] if self.family == "stream" and self.chance(0.95) else []
         own = [c.name for c in COMPARED if c.group == self.family]
         making = [self.call(self.random.choice(MAKING[self.family])) for _ in range(self.random.randint(2, 8))]
         names = [self._name(own) for _ in range(self.random.randint(most // 4, most))]
-        calls = [*making, *filter(_steady, map(self.call, names))]
+        calls = [call for call in [*making, *map(self.call, names)] if _steady(call) and self._trims(call)]
         return [*before, *(one for call in calls for one in (*_consumers(call), call))]
+
+    def _trims(self, call: Words) -> bool:
+        name, words = call
+        if self.trimming == b"=":
+            return not (name in ("xadd", "xtrim") and b"~" in words)
+        exact = name in ("xadd", "xtrim") and {b"MAXLEN", b"MINID"} & set(words) and b"~" not in words
+        return name not in ("xdel", "xsetid") and not exact
 
     def _name(self, own: list[str]) -> str:
         kind = self.random.random()
@@ -136,24 +153,43 @@ class Family(Drawing):
         command = by_name[name]
         kinds = KINDS.get(name) or KINDS.get(command.group) or [command.group]
         if name == "set":
-            kinds = ["string", "number"]
-        if command.group in ("generic", "server") and name not in KINDS and self.family in KEYS_OF and self.chance(0.8):
+            kinds = ["string", "number", *(["bitmap"] if self.family == "bitmap" else [])]
+        if command.group in ("generic", "server") and name not in KINDS and self.family in KEYS_OF and self.chance(0.4):
             kinds = [self.family]
         self.kind = self.random.choice(kinds)
-        return super().call(name)
+        for _ in range(TRIES):
+            call = super().call(name)
+            if _sensible(call) and (name not in NEEDING or call[1][0] in self.made):
+                break
+        self._note(call)
+        return call
+
+    def _note(self, call: Words) -> None:
+        name, words = call
+        if name in ALL_MAKING:
+            self.made.add(words[0])
+        elif name in ("del", "unlink"):
+            self.made -= set(words)
+        elif name in ("rename", "renamenx", "move"):
+            self.made.discard(words[0])
 
     def pools_of(self, name: str) -> dict[str, Pool]:
         """Words that mean something else to this command, or to values of this kind."""
         special = super().pools_of(name) | SPECIAL.get(self.kind, {})
         if self.kind in DUMPS:
             special["serialized-value"] = (DUMPS[self.kind], [b"nonsense"])
-        if name == "setbit":
-            special["value"] = OF_NAME["bit"]
+        if name in ("setbit", "bitfield"):
+            special["value"] = OF_NAME["bit"] if name == "setbit" else NUMBERS
+        if name in ("hincrby", "hincrbyfloat"):
+            special["field"] = ([b"n", b"m"], [b"a"])
         if self.kind == "stream":
             self.last += self.random.randint(0, 1)
             known = [b"%d-%d" % (self.random.randint(0, self.last), self.random.randint(0, 3)) for _ in range(4)]
             special |= dict.fromkeys(("ID", "id", "last-id", "lastid", "max-deleted-id"), ([*known, b"0"], [b"nonsense"]))
             special |= dict.fromkeys(("start", "end"), ([*known, b"-", b"+", b"(" + known[0]], [b"nonsense"]))
+        if name == "xsetid":
+            self.last += 1
+            special["last-id"] = ([b"%d-1" % self.last], known)
         if name == "xadd":
             special["id"] = ([b"%d-%d" % (self.last, self.random.randint(0, 99)), b"%d-*" % self.last], known)
         return special
@@ -168,6 +204,8 @@ class Family(Drawing):
 
     def item(self) -> bytes:
         """One of few members, or of many."""
+        if self.kind == "geo":
+            return b"m%d" % self.random.randrange(30 if self.chance(WRONG * 5) else 3)
         if self.kind in ("list", "set") and self.chance(0.7):
             return b"%d" % self.random.randint(-3, 12)
         return b"m%d" % self.random.randrange(300) if self.chance(0.1) else super().item()
@@ -202,6 +240,26 @@ def _consumers(call: Words) -> list[Words]:
         keys = words[words.index(b"STREAMS") + 1 :]
         found = [[key, *words[1:3]] for key in keys[: len(keys) // 2]]
     return [("xgroup|createconsumer", consumer) for consumer in found]
+
+
+CLASHES = [
+    {b"NX", b"GT"}, {b"NX", b"LT"}, {b"LEN", b"IDX"},
+    *({store, shown} for store in (b"STORE", b"STOREDIST") for shown in (b"WITHCOORD", b"WITHDIST", b"WITHHASH")),
+]
+
+
+def _sensible(call: Words) -> bool:
+    """Whether the arguments go together."""
+    name, words = call
+    if name in ("rename", "renamenx", "copy"):
+        return words[0] != words[1]
+    if name == "bitop":
+        return words[0] != b"NOT" or len(words) == 3
+    if name == "xread":
+        return b">" not in words
+    if name == "zadd" and b"INCR" in words:
+        return len(words) - words.index(b"INCR") == 3
+    return not any(clash <= set(words) for clash in CLASHES)
 
 
 def _steady(call: Words) -> bool:
