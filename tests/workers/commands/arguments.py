@@ -1,7 +1,7 @@
 """Calls of any command of the table, with arguments as it describes them: mostly sensible, now and then nonsense.
 
-A call is drawn from a `random.Random`, so a seed stands for it: that is some hundred times cheaper than to let Hypothesis
-choose each word. Where Hypothesis is wanted, `call_of` takes the seed from it.
+A call is drawn from a `random.Random`, so a seed stands for it: that is far cheaper than to let Hypothesis choose each
+word. Hypothesis chooses the seed (`SEEDS`, `call_of`).
 """
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ DUMPS: dict[str, list[bytes]] = {
     for kind, dumps in {
         "string": ["000576616c75650a0081f6c138c1aa9b6e"],
         "list": ["1201020f0f00000003008161020101816202ff0a009043a34ceb8e1b1c"],
-        "set": ["0b0e02000000030000000100020003000a00a5025ce26d6e4d1b", "0202c30540640061e05a00c0010a003611c8abd5222d9c"],
+        "set": [
+            "0b0e02000000030000000100020003000a00a5025ce26d6e4d1b",
+            "0202c30540640061e05a00c0010a003611c8abd5222d9c",
+        ],
         "hash": [
             "10121200000004008161020101816202817802ff0a0078074c6bd9d7051f",
             "04010166c30540640076e05a000a006121615160ccf603",

@@ -100,7 +100,8 @@ class Pair:
         types = self.ours.ask_all([[b"type", key] for key in KEYS])
         there = [(key, READING[kind]) for key, kind in zip(KEYS, types, strict=True) if kind in READING]
         reading = [[words[0], key, *words[1:]] for key, words in there]
-        for request, mine, theirs in zip(reading, self.ours.ask_all(reading), self.theirs.ask_all(reading), strict=True):
+        both = zip(reading, self.ours.ask_all(reading), self.theirs.ask_all(reading), strict=True)
+        for request, mine, theirs in both:
             if mine != theirs and not same(in_any_order(mine), in_any_order(theirs)):
                 return f"{request} at the end\n  ours:   {mine!r:.2000}\n  theirs: {theirs!r:.2000}"
         streams = [key for key, words in there if words[0] == b"xrange"]

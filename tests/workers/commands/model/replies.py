@@ -19,12 +19,12 @@ CLOCK_SLACK = 20_000  # (milli)seconds by which times may differ: the servers ar
 LONG_DOUBLE = re.compile(r"-?[0-9]\.?[0-9.]{12,}(e[+-]?[0-9]+)?")
 
 
-# That may differ, ours and redis-server's, by what a key holds.
-ENCODINGS: dict[str, list[tuple[Any, Any]]] = {
-    "list": [(b"listpack", b"quicklist")],
-    "set": [(b"listpack", b"hashtable")],
-    "bitmap": [(b"embstr", b"raw"), (b"int", b"raw")],
-    "hyperloglog": [(b"embstr", b"raw")],
+# Ours and redis-server's that may differ, and for keys of which kind.
+ENCODINGS: dict[tuple[Any, Any], list[str]] = {
+    (b"listpack", b"quicklist"): list(KEYS_OF),
+    (b"listpack", b"hashtable"): [kind for kind in KEYS_OF if kind != "hash"],
+    (b"embstr", b"raw"): ["bitmap", "hyperloglog"],
+    (b"int", b"raw"): ["bitmap"],
 }
 
 
@@ -42,12 +42,12 @@ def request_of(call: Words) -> Request:
 
 
 def in_any_order(reply: Any) -> Any:
-    """The parts of a reply in an order of our own, whatever order a server keeps."""
+    """The parts of a reply in an order of our own, whatever order a server keeps; long doubles as numbers."""
     if isinstance(reply, list):
         return sorted(map(in_any_order, reply), key=repr)
     if isinstance(reply, tuple) and reply[0] in ("~", "%"):
         return reply[0], sorted(map(in_any_order, reply[1]), key=repr)
-    return reply
+    return _numbers(reply)
 
 
 def shape(reply: Any) -> Any:
@@ -66,6 +66,11 @@ def flat(reply: Any) -> list[Any]:
     if isinstance(reply, (list, tuple)) and not (isinstance(reply, tuple) and isinstance(reply[0], str)):
         return [word for part in reply for word in flat(part)]
     return [reply]
+
+
+def pairs(words: list[Any]) -> list[Any]:
+    """Words two by two."""
+    return list(zip(words[::2], words[1::2], strict=True))
 
 
 def nothing(reply: Any) -> bool:
@@ -101,7 +106,7 @@ def _compared(form: Callable[[Any], Any]) -> Rule:
 
 
 def _random(everything: Callable[[list[bytes]], Request]) -> Rule:
-    """Members at random: as many as there, in the same form, all of them members, and distinct unless asked otherwise."""
+    """Members at random: as many, in the same form, all of them members, and distinct unless asked otherwise."""
 
     def questions(call: Words, mine: Any) -> list[Request]:
         return [request_of(call), *([] if nothing(mine) else [everything(call[1])])]
@@ -111,7 +116,7 @@ def _random(everything: Callable[[list[bytes]], Request]) -> Rule:
             return bool(mine == theirs[0])
         drawn, known = flat(mine), flat(theirs[1])
         if len(call[1]) > 2:
-            drawn, known = list(zip(drawn[::2], drawn[1::2], strict=True)), list(zip(known[::2], known[1::2], strict=True))
+            drawn, known = pairs(drawn), pairs(known)
         elif call[0] in ("hrandfield", "zrandmember"):
             known = known[::2]
         repeated = len(call[1]) > 1 and call[1][1].startswith(b"-")
@@ -146,14 +151,23 @@ def _close(_call: Words, mine: Any, theirs: list[Any]) -> bool:
 def _same_encoding(call: Words, mine: Any, theirs: list[Any]) -> bool:
     # 7.2 packs lists, and sets of more than integers, where 7.0 does not yet; what bits and hyperloglogs are held in is
     # up to the server (docs/compatibility.md).
-    kind = next((kind for kind in ENCODINGS if call[1][0] in KEYS_OF[kind]), "")
-    return bool(mine == theirs[0]) or (mine, theirs[0]) in ENCODINGS.get(kind, ())
+    kinds = ENCODINGS.get((mine, theirs[0]), []) if isinstance(mine, bytes) else []
+    return bool(mine == theirs[0]) or any(call[1][0] in KEYS_OF[kind] for kind in kinds)
 
 
 def _pending(reply: Any) -> Any:
     # Without the time for which an entry has been idle.
     rows = isinstance(reply, list) and reply and isinstance(reply[0], list) and len(reply[0]) == 4
     return [(entry, owner, times) for entry, owner, _, times in reply] if rows else reply
+
+
+def _told(reply: Any) -> Any:
+    # Maps of XINFO, without what is the clock's, depends on the build, or is not told by 7.0.
+    if isinstance(reply, list) and reply and isinstance(reply[0], (list, tuple)):
+        return [_told(part) for part in reply]
+    if isinstance(reply, tuple) and reply[0] == "%":
+        return _told([word for pair in reply[1] for word in pair])
+    return [pair for pair in pairs(reply) if pair[0] not in UNTOLD] if isinstance(reply, list) else reply
 
 
 def _scanned(call: Words, mine: Any, theirs: list[Any]) -> bool:
@@ -163,15 +177,15 @@ def _scanned(call: Words, mine: Any, theirs: list[Any]) -> bool:
 
 
 def _elements(call: Words, reply: list[Any]) -> set[Any]:
-    pairs = call[0] in ("hscan", "zscan")
     words = _numbers(reply[1])
-    return set(zip(words[::2], words[1::2], strict=True)) if pairs else set(words)
+    return set(pairs(words) if call[0] in ("hscan", "zscan") else words)
 
 
 BELOW_DELETED = "-ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"  # not refused by 7.0
 ITSELF = Rule(_itself, _equal)
 ANY_ORDER = _compared(in_any_order)
 CLOCKED = Rule(_itself, _close)
+UNTOLD = {b"radix-tree-keys", b"radix-tree-nodes", b"idle", b"inactive"}
 SCANS = {"scan", "sscan", "hscan", "zscan"}
 RULES: dict[str, Rule] = {
     **{c.name: ANY_ORDER for c in COMMANDS if "nondeterministic_output_order" in c.tips},
@@ -190,6 +204,8 @@ RULES: dict[str, Rule] = {
         lambda call, mine: [] if mine == BELOW_DELETED else [request_of(call)],
         lambda _call, mine, theirs: mine == (theirs or [BELOW_DELETED])[0],
     ),
+    "object|idletime": _compared(shape),
+    **dict.fromkeys(("xinfo|stream", "xinfo|consumers"), _compared(_told)),
     "xpending": _compared(_pending),
 }
 
