@@ -80,7 +80,8 @@ OF_NAME: dict[str, Pool] = {
     "encoding": ([b"u8", b"i16", b"u63"], [b"i65"]),
     "bit": ([b"0", b"1"], []),
     **dict.fromkeys(("member", "member1", "member2", "field", "element", "pivot"), ITEMS),
-    **dict.fromkeys(("ID", "last-id", "lastid", "max-deleted-id"), IDS),
+    **dict.fromkeys(("ID", "lastid", "max-deleted-id"), IDS),
+    "last-id": ([b"5-0", b"7-1", b"99999-0", b"99999-1"], [*IDS[0], b"nonsense"]),
     "id": ([b"5-1", b"6-0", b"7", b"7-1", b"9-*"], [*IDS[0], b"nonsense"]),
     **dict.fromkeys(("index", "rank"), SMALL),
     **dict.fromkeys(("count", "limit"), COUNTS),
@@ -92,9 +93,10 @@ OF_NAME: dict[str, Pool] = {
     "longitude": ([b"13.361389", b"13.361389", b"15.087269", b"15.087269", b"13.5", b"14", b"14.2", b"-179"], [b"181"]),
     "latitude": ([b"38.115556", b"38.115556", b"37.502669", b"37.502669", b"38", b"37.9", b"38.3", b"-85"], [b"86"]),
     **dict.fromkeys(("radius", "width", "height"), ([b"0", b"10", b"100", b"200", b"200", b"4e4", b"4e4"], [b"-1"])),
+    "entries-added": ([b"3000", b"5000"], SMALL[0]),
     "subcommand": ([b"GETREG", b"DECODE", b"ENCODING", b"TODENSE"], [b"nonsense"]),
     "cursor": ([b"0", b"0", b"5"], [b"nonsense"]),
-    **dict.fromkeys(("entries-read", "entriesread", "entries-added", "ttl", "min-idle-time"), SMALL),
+    **dict.fromkeys(("entries-read", "entriesread", "ttl", "min-idle-time"), SMALL),
 }
 FORMS = {"zrange": 1, "zrangestore": 2}  # ranges by rank, score or name, of so many keys
 LIKELY = 1 / 3  # that an optional argument is there
