@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 PATIENCE = 20.0  # seconds
@@ -31,8 +32,12 @@ class Wire:
 
     def send(self, *words: bytes | str | int) -> None:
         """Sends one command."""
-        parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        self._socket.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts))
+        self._socket.sendall(encode([word if isinstance(word, bytes) else str(word).encode() for word in words]))
+
+    def ask_all(self, requests: Sequence[Sequence[bytes]]) -> list[Any]:
+        """Sends commands in one go and answers their replies."""
+        self._socket.sendall(b"".join(map(encode, requests)))
+        return [self.receive() for _ in requests]
 
     def receive(self) -> Any:
         """Answers the next reply. Raises EOFError when the server has hung up."""
@@ -59,6 +64,11 @@ class Wire:
         if kind == b"%":
             return "%", [(self.receive(), self.receive()) for _ in range(int(rest))]
         raise ValueError(line)
+
+
+def encode(words: Sequence[bytes]) -> bytes:
+    """One command as it is sent."""
+    return b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
 
 
 def run_both(ours: Wire, theirs: Wire, script: str) -> None:

@@ -1,165 +1,80 @@
-"""Random sequences of commands, family by family, against redis-server: every reply is the same in RESP2 and RESP3."""
+"""Random sequences of commands, family by family, against redis-server: replies and values are the same.
+
+Hypothesis draws seeds, and a seed stands for a sequence (`model/sequences.py`), which goes to either server in a few
+round trips (`model/conversation.py`); what must be equal is in `model/replies.py`. Sequences come in RESP2 and RESP3,
+with the usual limits of small encodings and with such low ones that short sequences cross them. A difference is shown
+with the fewest calls that make it.
+
+    SHARDKV_MODEL_EXAMPLES=3000 make test ARGS="tests/workers/commands/test_model.py -s"
+
+runs so many sequences of each family with either limits, instead of 100, and tells the share of errors.
+"""
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import os
+from collections.abc import Iterator
 
 import pytest
 import redis
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from shardkv.commands.spec import Command
 from shardkv.commands.table import COMMANDS
 from tests.harness import Server
 from tests.wire import Wire
-from tests.workers.commands.arguments import STREAM_IN_USE, Words, call_of
-from workers.commands import MODULES
-from workers.registry import load
+from tests.workers.commands.arguments import SEEDS, Words
+from tests.workers.commands.model.conversation import Pair, fewest
+from tests.workers.commands.model.sequences import EXAMPLES, FAMILIES, HANDLED, Family
 
-HANDLED = load(MODULES)
-MAKING = {
-    "string": ("set", "append", "mset"),
-    "bitmap": ("setbit", "set"),
-    "list": ("rpush", "lpush"),
-    "set": ("sadd",),
-    "hash": ("hset",),
-    "sorted-set": ("zadd",),
-    "stream": ("xadd", "xgroup|create"),
-    "hyperloglog": ("pfadd",),
-    "geo": ("geoadd",),
-    "generic": ("set", "rpush", "sadd", "hset", "zadd"),
+LONGEST = 60  # calls
+LOW = {
+    **dict.fromkeys(("hash-max-listpack-entries", "set-max-listpack-entries", "zset-max-listpack-entries"), 4),
+    **dict.fromkeys(("set-max-intset-entries", "list-max-listpack-size", "stream-node-max-entries"), 4),
+    **dict.fromkeys(("hash-max-listpack-value", "set-max-listpack-value", "zset-max-listpack-value"), 16),
+    "hll-sparse-max-bytes": 40,
 }
-# What works on keys of any type, and what makes strings where other types are expected.
-COMMON = ("del", "rename", "copy", "exists", "type", "set", "sort", "expireat")
-LATER = ("7.4.0", "8.0.0")  # a redis-server of today may not know these
-# Random or dependent on the clock, or told differently by redis-server 7.0 and 7.2; they have tests of their own.
-UNSTEADY = {"pfdebug", "pfselftest", "dump", "object|encoding", "object|freq", "object|idletime", "memory|usage"}
-UNSTEADY |= {"xinfo|stream", "xinfo|consumers"}
-# They depend on the clock by what the filter below leaves out alone.
-STEADY = {"xadd", "xtrim", "xpending", "xclaim", "xautoclaim"}
-UNORDERED = {"sort", "sort_ro", "georadius", "georadius_ro", "georadiusbymember", "georadiusbymember_ro", "geosearch"}
-UNORDERED |= {c.name for c in COMMANDS if "nondeterministic_output_order" in c.tips}
-CLOCKED = {"ttl", "pttl", "expiretime", "pexpiretime"}  # of these only the sign is compared
-# `*` as an ID is the clock; ANY takes what comes first; a pattern without `*` does not sort; 7.0 has no WITHSCORE; what
-# expires soon may do so between two questions.
-UNSTEADY_WORDS = {b"ANY", b"[ab]", b"WITHSCORE", b"EX", b"PX", b"BLOCK"}
-SOON = {b"1", b"2", b"3", b"7", b"40", b"3000"}  # seconds or milliseconds
-EXPIRING = {"expire", "pexpire", "setex", "psetex", "restore"}  # by their second argument
 
 
-def _comparable(command: Command) -> bool:
-    steady = command.name in CLOCKED | STEADY or "nondeterministic_output" not in command.tips
-    return command.name in HANDLED and command.since not in LATER and command.name not in UNSTEADY and steady
+@pytest.fixture(scope="module", params=["usual", "low"])
+def pair(request: pytest.FixtureRequest, oracle: redis.Redis) -> Iterator[Pair]:
+    """A server with one worker, where all keys may meet in one command, and redis-server, with the same limits."""
+    limits = LOW if request.param == "low" else {}
+    before = {name: oracle.config_get(name).get(name) for name in limits}
+    before = {name: value for name, value in before.items() if value is not None}  # 7.0 does not know them all
+    port = oracle.connection_pool.connection_kwargs["port"]
+    with Server("--workers", "1") as one, Wire(one.port) as ours, Wire(port) as theirs:
+        for name, limit in limits.items():
+            assert ours.ask("config", "set", name, limit) == "+OK"
+        for name in before:
+            assert theirs.ask("config", "set", name, limits[name]) == "+OK"
+        yield (found := Pair(ours, theirs))
+        for name, value in before.items():
+            assert theirs.ask("config", "set", name, value) == "+OK"
+    if "SHARDKV_MODEL_EXAMPLES" in os.environ:
+        print(f"\n{request.param} limits: {found.calls} calls, {found.errors} of them errors")
 
 
-COMPARED = [c for c in COMMANDS if c.group in MAKING and _comparable(c)]
+@pytest.mark.timeout(120 + EXAMPLES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_replies_are_those_of_redis(family: str, pair: Pair) -> None:
+    @settings(max_examples=EXAMPLES, phases=[Phase.generate], database=None)
+    @given(seed=SEEDS, resp=st.sampled_from([2, 3]))
+    def same_replies(seed: bytes, resp: int) -> None:
+        calls = Family(family, seed).sequence(LONGEST)
+        parts = [calls[: len(calls) // 2], calls[len(calls) // 2 :]]
+        if pair.differ(resp, parts):
+            parts = fewest(pair, resp, parts)
+            pytest.fail(f"seed {seed!r}, RESP{resp}: {shown(parts)}\n{pair.differ(resp, parts)}", pytrace=False)
+
+    same_replies()
 
 
-def _steady(call: Words) -> bool:
-    name, words = call
-    if name == "xadd" and b"*" in words:
-        return False
-    if name == "xpending" and len(words) > 2:
-        return False  # tells how long entries were idle
-    if name in ("xclaim", "xautoclaim") and words[3] in (b"1", b"2", b"3"):
-        return False  # such entries may have become idle between two questions
-    if name.startswith("z") and b"9223372036854775807" in words:
-        return False  # 7.0 prints large scores with an exponent
-    if name in EXPIRING and words[1] in SOON:
-        return False
-    return not UNSTEADY_WORDS & set(words)
-
-
-def _any_of(names: Iterable[str]) -> st.SearchStrategy[Words]:
-    known = [name for name in names if name in HANDLED]
-    return st.sampled_from(known).flatmap(call_of).filter(_steady)
-
-
-def _sequences(family: str) -> st.SearchStrategy[list[Words]]:
-    """Calls of a family; before and between them those that make its keys and, on the same keys, those of others."""
-    own = _any_of([c.name for c in COMPARED if c.group == family])
-    making = _any_of(MAKING[family])
-    others = st.one_of(_any_of(COMMON), _any_of([c.name for c in COMPARED]))
-    calls = st.lists(st.one_of(making, own, own, own, others), min_size=8, max_size=30)
-    return st.tuples(st.lists(making, min_size=2, max_size=4), calls).map(lambda parts: parts[0] + parts[1])
-
-
-def _consumers(call: Words) -> list[list[bytes]]:
-    """Key, group and consumer of a call that makes the consumer; in 7.0 only if there is something for it."""
-    name, words = call
-    if name in ("xclaim", "xautoclaim"):
-        return [words[:3]]
-    if name == "xreadgroup" and b"STREAMS" in words:
-        keys = words[words.index(b"STREAMS") + 1 :]
-        return [[key, *words[1:3]] for key in keys[: len(keys) // 2]]
-    return []
-
-
-def _groups(wire: Wire, key: str) -> Any:
-    """All that a stream's groups hold but times, which is not the same in 7.0 and 7.2, or is what the clock says."""
-    wire.ask("hello", 3)
-    told = wire.ask("xinfo", "stream", key, "full", "count", 0)
-    if isinstance(told, str):
-        return told
-    groups = []
-    for _, pairs in dict(told[1])[b"groups"]:
-        group = dict(pairs)
-        group[b"pending"] = [(entry, owner, deliveries) for entry, owner, _, deliveries in group[b"pending"]]
-        consumers = [dict(consumer[1]) for consumer in group.pop(b"consumers")]
-        rows = [(one[b"name"], one[b"pel-count"], [(row[0], row[2]) for row in one[b"pending"]]) for one in consumers]
-        groups.append((group, rows))
-    return groups
-
-
-def _sorted(reply: Any) -> Any:
-    # Whatever order a server keeps, the parts are the same.
-    if isinstance(reply, list):
-        return sorted(map(_sorted, reply), key=repr)
-    if isinstance(reply, tuple) and reply[0] in ("~", "%"):
-        return reply[0], sorted(map(_sorted, reply[1]), key=repr)
-    return reply
-
-
-@pytest.fixture(scope="module")
-def one_shard() -> Iterator[Server]:
-    """A server with one worker: all keys may meet in one command."""
-    with Server("--workers", "1") as running:
-        yield running
-
-
-def _comparable_reply(name: str, reply: Any) -> Any:
-    if name in UNORDERED:
-        return _sorted(reply)
-    return reply > 0 if name in CLOCKED and isinstance(reply, int) and reply >= 0 else reply
-
-
-@pytest.mark.parametrize("resp", [2, 3])
-@pytest.mark.parametrize("family", MAKING)
-def test_replies_are_those_of_redis(family: str, resp: int, one_shard: Server, oracle: redis.Redis) -> None:
-    @settings(max_examples=15)
-    @given(
-        before=st.sampled_from([[], STREAM_IN_USE, STREAM_IN_USE] if family == "stream" else [[]]),
-        calls=_sequences(family),
-    )
-    def same_replies(before: list[Words], calls: list[Words]) -> None:
-        for wire in (ours, theirs):
-            wire.ask("hello", resp)
-            wire.ask("flushall")
-        for name, words in before + calls:
-            for consumer in _consumers((name, words)):
-                for wire in (ours, theirs):
-                    wire.ask("xgroup", "createconsumer", *consumer)
-            request: list[bytes | str] = [*name.split("|"), *words]
-            mine, expected = (_comparable_reply(name, wire.ask(*request)) for wire in (ours, theirs))
-            assert mine == expected, (name, words)
-        for key in ("a", "b", "c") if family == "stream" else ():
-            assert _groups(ours, key) == _groups(theirs, key)
-
-    with Wire(one_shard.port) as ours, Wire(oracle.connection_pool.connection_kwargs["port"]) as theirs:
-        same_replies()
+def shown(parts: list[list[Words]]) -> str:
+    """Calls as lines, long words cut; `crossing` is where values go from either server to the other."""
+    calls = [call for part in parts for call in (*part, ("crossing", []))]
+    return "".join(f"\n  {name} {' '.join(repr(word)[1:50] for word in words)}" for name, words in calls)
 
 
 def test_every_family_is_there() -> None:
     groups = {c.group for c in COMMANDS if c.name in HANDLED}
-    assert groups <= {*MAKING, "server", "connection"}
+    assert groups <= {*FAMILIES, "server", "connection"}
