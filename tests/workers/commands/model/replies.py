@@ -23,6 +23,7 @@ LONG_DOUBLE = re.compile(r"-?[0-9]\.?[0-9.]{12,}(e[+-]?[0-9]+)?")
 ENCODINGS: dict[tuple[Any, Any], list[str]] = {
     (b"listpack", b"quicklist"): list(KEYS_OF),
     (b"listpack", b"hashtable"): [kind for kind in KEYS_OF if kind != "hash"],
+    (b"listpack", b"skiplist"): ["sorted-set"],  # when it has been sorted; the other kinds never are
     (b"embstr", b"raw"): ["bitmap", "hyperloglog"],
     (b"int", b"raw"): ["bitmap"],
 }

@@ -138,11 +138,13 @@ class Family(Drawing):
         return [*before, *(one for call in calls for one in (*_consumers(call), call))]
 
     def _trims(self, call: Words) -> bool:
+        # Whether the call may stand beside those that trim as this sequence does.
         name, words = call
         if self.trimming == b"=":
             return not (name in ("xadd", "xtrim") and b"~" in words)
         exact = name in ("xadd", "xtrim") and {b"MAXLEN", b"MINID"} & set(words) and b"~" not in words
-        return name not in ("xdel", "xsetid") and not exact
+        foreign = name == "restore" and words[0] in KEYS_OF["stream"]
+        return name not in ("xdel", "xsetid") and not exact and not foreign
 
     def _name(self, own: list[str]) -> str:
         kind = self.random.random()
@@ -184,6 +186,9 @@ class Family(Drawing):
             special["serialized-value"] = (DUMPS[self.kind], [b"nonsense"])
         if name in ("setbit", "bitfield"):
             special["value"] = OF_NAME["bit"] if name == "setbit" else NUMBERS
+        # No two lifetimes are close: whether the same one ends later, for GT and LT, would be up to the clock.
+        special["seconds"] = ([b"%d" % (self.random.randrange(1, 1_000_000) * 1000)], POOLS["seconds"][1])
+        special["milliseconds"] = ([special["seconds"][0][0] + b"000"], POOLS["milliseconds"][1])
         if name in ("hincrby", "hincrbyfloat"):
             special["field"] = ([b"n", b"m"], [b"a"])
         if self.kind == "stream":
