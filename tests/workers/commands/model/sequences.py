@@ -110,7 +110,10 @@ SKIPPED = {
 
 IN_USE: list[Words] = [*STREAM_IN_USE, ("xgroup|create", [b"b", b"h", b"0"])]
 ID_NAMES = ("ID", "id", "last-id", "lastid", "max-deleted-id")
-NEEDING = {"rename", "renamenx", "copy", "move", "lset"}  # they fail for keys that are not there
+# They fail for keys, or for groups, that are not there.
+NEEDING = {"rename", "renamenx", "copy", "move", "lset", "xsetid", "xinfo|stream", "xinfo|groups"}
+OF_GROUPS = {"xack", "xclaim", "xautoclaim", "xpending", "xinfo|consumers", "xgroup|createconsumer"}
+OF_GROUPS |= {"xgroup|delconsumer", "xgroup|setid", "xgroup|destroy"}
 # Kinds that a wrong key may be of, so that scores stay the same, places stay places and so on.
 STRANGE = {"sorted-set": ["list", "set"], "bitmap": ["list", "hyperloglog"], "hyperloglog": ["list", "bitmap"]}
 TRIES = 20  # for a call that makes sense
@@ -124,6 +127,7 @@ class Family(Drawing):
         self.family = family
         self.kind = ""  # of the values that the call is about
         self.made: set[bytes] = set()  # keys that were given values
+        self.groups: set[tuple[bytes, bytes]] = set()
         self.last = 5  # stream id
         # After deletions servers fill nodes in ways of their own, and what `~` trims depends on the nodes.
         self.trimming = self.random.choice([b"=", b"~"])
@@ -131,6 +135,8 @@ class Family(Drawing):
     def sequence(self, most: int) -> list[Words]:
         """Up to so many calls of the family; before and between them those that make its keys, and those of others."""
         before = IN_USE if self.family == "stream" and self.chance(0.95) else []
+        for call in before:
+            self._note(call)
         own = [c.name for c in COMPARED if c.group == self.family]
         making = [self.call(self.random.choice(MAKING[self.family])) for _ in range(self.random.randint(2, 8))]
         names = [self._name(own) for _ in range(self.random.randint(most // 4, most))]
@@ -162,16 +168,33 @@ class Family(Drawing):
             kinds = ["string", "number", *(["bitmap"] if self.family == "bitmap" else [])]
         if command.group in ("generic", "server") and name not in KINDS and self.family in KEYS_OF and self.chance(0.4):
             kinds = [self.family]
-        self.kind = self.random.choice(kinds)
         for _ in range(TRIES):
+            self.kind = self.random.choice(kinds)
             call = super().call(name)
-            if _sensible(call) and (name not in NEEDING or call[1][0] in self.made):
+            if _sensible(call) and self._finds(call):
                 break
         self._note(call)
         return _elsewhere(call)
 
+    def _finds(self, call: Words) -> bool:
+        # What the call needs is there, as far as that is known.
+        name, words = call
+        if name in OF_GROUPS:
+            return (words[0], words[1]) in self.groups
+        if name == "xreadgroup":
+            return all((key, words[1]) in self.groups for key in words[words.index(b"STREAMS") + 1 :][:1])
+        if name == "xgroup|create":
+            return (words[0], words[1]) not in self.groups and (words[0] in self.made or b"MKSTREAM" in words)
+        return name not in NEEDING or words[0] in self.made
+
     def _note(self, call: Words) -> None:
         name, words = call
+        if name == "xgroup|create":
+            self.groups.add((words[0], words[1]))
+        elif name == "xgroup|destroy":
+            self.groups.discard((words[0], words[1]))
+        elif name in ("del", "unlink", "rename", "restore", "move"):
+            self.groups = {(key, group) for key, group in self.groups if key not in words}
         if name in ALL_MAKING:
             self.made.add(words[0])
         elif name in ("del", "unlink"):
