@@ -76,7 +76,7 @@ class Meeting:
 
     def row(self, taken: float) -> str:
         """A line of the table."""
-        return f"{self.line.replace('|', ' '):40} | {round(taken):>13} | {'linear' if self.linear else ''}"
+        return f"{self.line.replace('|', ' '):44} | {round(taken):>13} | {'linear' if self.linear else ''}"
 
 
 # Of a sorted set, which has both a table and a tree.
@@ -239,7 +239,7 @@ def print_meetings(folder: str, kinds: list[str], count: int, rounds: int) -> No
     """The second table."""
     for kind in kinds:
         elements = count // (STREAM_PART if kind == STREAM else 1)
-        print(f"\n{f'what meets {kind}, {elements}':40} | {'microseconds':>13} |")
+        print(f"\n{f'what meets {kind}, {elements}':44} | {'microseconds':>13} |")
         for meeting, taken in measure_meetings(folder, kind, elements, rounds):
             print(meeting.row(taken), flush=True)
 
