@@ -265,13 +265,18 @@ def test_dies_while_it_builds(tmp_path: Path, group: str, line: str) -> None:
         before = shard.arena.fingerprint()
         assert shard.stores((line.split()[0], words)) > 0
         assert shard.arena.fingerprint() == before
-        found = list(shard.deaths((line.split()[0], words)))
-        after = shard.arena.fingerprint()
-        for number, state in found:
-            assert state in (before, after), (line, number)
-        assert found[-1][1] == after
+        leaves_all_or_nothing(shard, (line.split()[0], words), before)
     finally:
         shard.close()
+
+
+def leaves_all_or_nothing(shard: Shard, call: Words, before: dict[str, Any]) -> None:
+    """Executes a call; wherever it dies, what is left is `before`, or what it has made."""
+    found = list(shard.deaths(call))
+    after = shard.arena.fingerprint()
+    for number, state in found:
+        assert state in (before, after), (call, number)
+    assert found[-1][1] == after
 
 
 def dumped(shard: Executor, key: bytes) -> bytes:
@@ -290,10 +295,6 @@ def test_dies_at_any_store(tmp_path: Path, name: str) -> None:
             fill(shard.executor, by_name[name].group, size)
             before = shard.arena.fingerprint()
             call = max(calls, key=shard.stores)
-            found = list(shard.deaths(call))
-            after = shard.arena.fingerprint()
-            for number, state in found:
-                assert state in (before, after), (call, number)
-            assert found[-1][1] == after
+            leaves_all_or_nothing(shard, call, before)
         finally:
             shard.close()

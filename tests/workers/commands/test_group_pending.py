@@ -4,38 +4,22 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.workers.commands.executors import executor
 from workers._testing_commands import Executor
 from workers.memory import _testing as a
 from workers.memory import _testing_keyspace as c
 from workers.memory.arena import Arena, crash_after
 
-MIB = 1 << 20
+CAPACITY = 256 << 20
 ALL = b"1000000"
 CONSUMERS = [b"v", b"w", b"x"]
 NOW = 5_000_000
-
-
-@contextmanager
-def executor(path: str | None = None) -> Iterator[Executor]:
-    """An arena with commands to run on it; nothing must have leaked at the end."""
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.open(path or str(Path(folder) / "arena"), 0, 1, capacity=256 * MIB)
-        try:
-            shard = Executor(arena)
-            yield shard
-            arena.check()
-            assert sorted(c.owned(shard.keyspace)) == [offset for offset, _ in arena.allocated()]
-        finally:
-            arena.close()
 
 
 def pending(shard: Executor, *consumer: bytes) -> dict[int, tuple[bytes, int]]:
@@ -124,7 +108,7 @@ STEPS = st.lists(
 @given(steps=STEPS)
 def test_as_python_has_it(steps: list[tuple[str, bytes, int, int]]) -> None:
     model = Model()
-    with executor() as shard:
+    with executor(capacity=CAPACITY) as shard:
         shard.run("xgroup|create", b"s", b"g", b"0", b"MKSTREAM")
         for step in steps:
             take_step(shard, model, *step)
@@ -172,7 +156,7 @@ SHARES = [{b"v": 5, b"w": 3000}, {b"v": 1000, b"w": 3000}, {b"v": 3000, b"w": 40
 
 @pytest.mark.parametrize("shares", SHARES)
 def test_a_consumer_goes_with_what_is_pending_for_it(shares: dict[bytes, int]) -> None:
-    with executor() as shard:
+    with executor(capacity=CAPACITY) as shard:
         fill(shard, shares)
         before = pending(shard)
         fingerprint = shard.arena.fingerprint()
@@ -193,7 +177,7 @@ def test_a_consumer_goes_with_what_is_pending_for_it(shares: dict[bytes, int]) -
     [("xgroup|destroy", [b"s", b"g"]), ("del", [b"s"]), ("xgroup|delconsumer", [b"s", b"g", b"v"])],
 )
 def test_much_goes_in_steps(name: str, words: list[bytes]) -> None:
-    with executor() as shard:
+    with executor(capacity=CAPACITY) as shard:
         fill(shard, {b"v": 20_000})
         full = shard.arena.used_bytes
         shard.run(name, *words)
@@ -221,7 +205,7 @@ DEADLY = {
 
 def told(path: str) -> bytes:
     """All that the stream's groups hold, but times."""
-    with executor(path) as shard:
+    with executor(path, CAPACITY) as shard:
         # Nothing is committed, for the next executor counts its positions from the same number.
         reply: bytes = shard.run("xinfo|stream", b"s", b"FULL", b"COUNT", b"0", now_ms=NOW, keep=False)
         return reply
@@ -232,7 +216,7 @@ def die_or_finish(path: str, name: str, point: int) -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            shard = Executor(Arena.open(path, 0, 1, capacity=256 * MIB))
+            shard = Executor(Arena.open(path, 0, 1, capacity=CAPACITY))
             crash_after(point)
             shard.run(name, *DEADLY[name], now_ms=NOW)
             os._exit(0)
@@ -246,7 +230,7 @@ def die_or_finish(path: str, name: str, point: int) -> bool:
 @pytest.mark.parametrize("name", DEADLY)
 def test_a_death_at_any_store_leaves_all_or_nothing(tmp_path: Path, name: str) -> None:
     path, fresh = str(tmp_path / "arena"), str(tmp_path / "fresh")
-    with executor(path) as shard:
+    with executor(path, CAPACITY) as shard:
         fill(shard, {b"v": 100, b"w": 20})
         for entry in range(121, 160):
             shard.run("xadd", b"s", b"%d" % entry, b"f", b"v")

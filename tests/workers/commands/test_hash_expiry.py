@@ -1,11 +1,7 @@
 """Commands on the expiry of hash fields, as Redis 7.4 and 8.0 describe them; and that their memory comes back."""
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,10 +9,10 @@ from hypothesis import strategies as st
 
 from tests.harness import wait_until
 from tests.wire import Wire
+from tests.workers.commands.executors import executor
 from workers._testing_commands import Executor
 from workers.memory import _testing as a
 from workers.memory import _testing_keyspace as c
-from workers.memory.arena import Arena
 
 NOW = 1_000_000
 LATEST = (1 << 46) - 1
@@ -219,20 +215,6 @@ def test_info_counts_hashes_with_expiring_fields(ours: Wire) -> None:
     ours.ask("hpexpire", "m", 1, "FIELDS", 2, "f", "g")
     wait_until(lambda: counted() == 0, "the end of all fields that expire")
     assert swept() == before + 2 and ours.ask("hkeys", "m") == [b"stays"]
-
-
-@contextmanager
-def executor() -> Iterator[Executor]:
-    """A new arena with commands to run on it; nothing must have leaked at the end."""
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.open(str(Path(folder) / "arena"), 0, 1, capacity=64 << 20)
-        try:
-            shard = Executor(arena)
-            yield shard
-            arena.check()
-            assert sorted(c.owned(shard.keyspace)) == [offset for offset, _ in arena.allocated()]
-        finally:
-            arena.close()
 
 
 def in_background(shard: Executor, work: str, budget: int) -> int:

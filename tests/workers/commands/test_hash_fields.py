@@ -1,10 +1,8 @@
 """Hash fields that expire, which redis-server may not know, against a dict with deadlines; the clock is the test's."""
 from __future__ import annotations
 
-import tempfile
 from array import array
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -12,9 +10,9 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from tests.workers.commands.arguments import SEEDS
+from tests.workers.commands.executors import executor
 from tests.workers.commands.model.sequences import EXAMPLES
 from workers._testing_commands import Executor
-from workers.memory.arena import Arena
 
 START = 1_000_000  # unix ms
 KEYS = [b"h", b"h", b"i"]
@@ -243,12 +241,8 @@ def encoded(reply: Reply) -> bytes:
 @pytest.fixture(scope="module")
 def shard() -> Iterator[Executor]:
     """An arena with commands to run on it."""
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.open(str(Path(folder) / "arena"), 0, 1, capacity=64 << 20)
-        try:
-            yield Executor(arena)
-        finally:
-            arena.close()
+    with executor() as made:
+        yield made
 
 
 @settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate], database=None)

@@ -2,11 +2,8 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +11,7 @@ from hypothesis import strategies as st
 
 from tests.harness import Server
 from tests.wire import Wire, run_both
-from workers._testing_commands import Executor
-from workers.memory import _testing_keyspace as c
-from workers.memory.arena import Arena
+from tests.workers.commands.executors import executor
 
 # Keys of a script that must lie together have the tag {t}.
 SCRIPTS = {
@@ -219,20 +214,6 @@ def test_resp3_has_maps_and_pairs(ours: Wire, server: Server) -> None:
             received += wire.recv(4096)
     pair = b"$1\r\nf\r\n$1\r\n1\r\n"
     assert received.endswith(b"%1\r\n" + pair + b"%0\r\n*1\r\n*2\r\n" + pair + b"$3\r\nend\r\n")
-
-
-@contextmanager
-def executor() -> Iterator[Executor]:
-    """A new arena with commands to run on it; nothing must have leaked at the end."""
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.open(str(Path(folder) / "arena"), 0, 1, capacity=64 << 20)
-        try:
-            shard = Executor(arena)
-            yield shard
-            arena.check()
-            assert sorted(c.owned(shard.keyspace)) == [offset for offset, _ in arena.allocated()]
-        finally:
-            arena.close()
 
 
 def bulks(reply: bytes) -> list[bytes]:

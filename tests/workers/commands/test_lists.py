@@ -2,11 +2,8 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import pytest
 import redis
@@ -14,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.wire import Wire, run_both
+from tests.workers.commands.executors import executor
 from workers._testing_commands import Executor
-from workers.memory.arena import Arena
 
 # Keys of a script that must lie together have the tag {t}.
 SCRIPTS = {
@@ -331,17 +328,6 @@ STEPS = st.one_of(
     st.tuples(st.just("ltrim"), st.integers(0, 200), st.integers(1, 200)),
     st.tuples(st.just("rotate")),
 )
-
-
-@contextmanager
-def executor() -> Iterator[Executor]:
-    """A new arena with commands to run on it."""
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.open(str(Path(folder) / "arena"), 0, 1, capacity=64 << 20)
-        try:
-            yield Executor(arena)
-        finally:
-            arena.close()
 
 
 def integer(reply: bytes) -> int:

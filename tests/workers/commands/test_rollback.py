@@ -1,11 +1,6 @@
 """Every command is all or nothing: executed and rolled back, it leaves every reachable byte of the arena as it was."""
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,9 +8,8 @@ from hypothesis import strategies as st
 from shardkv.commands.spec import Route
 from shardkv.commands.table import COMMANDS, by_name
 from tests.workers.commands.arguments import STREAM_IN_USE, Words, call_of
-from workers._testing_commands import Executor
+from tests.workers.commands.executors import executor
 from workers.commands import MODULES
-from workers.memory.arena import Arena
 from workers.registry import load
 
 MIB = 1 << 20
@@ -42,17 +36,6 @@ VALUES_OF: dict[str, tuple[str, list[list[bytes]]]] = {
     "geo": ("geoadd", [[b"13.361389", b"38.115556", b"a"], [b"15.087269", b"37.502669", b"b"]]),
 }
 STEPS = st.lists(st.tuples(st.one_of(SETTING, ANY_CALL), st.sampled_from([0, 0, 1]), st.integers(0, 3000)), max_size=12)
-
-
-@contextmanager
-def executor() -> Iterator[Executor]:
-    """A new arena with commands to run on it."""
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.open(str(Path(folder) / "arena"), 0, 1, capacity=64 * MIB)
-        try:
-            yield Executor(arena)
-        finally:
-            arena.close()
 
 
 @settings(max_examples=80)

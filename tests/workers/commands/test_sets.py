@@ -2,11 +2,8 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +12,7 @@ from hypothesis import strategies as st
 
 from tests.harness import Server
 from tests.wire import Wire
-from workers._testing_commands import Executor
-from workers.memory.arena import Arena
+from tests.workers.commands.executors import executor
 
 UNORDERED = ("smembers", "sinter", "sunion", "sdiff", "srandmember", "spop", "sscan")
 # Keys of a script that must lie together have the tag {t}.
@@ -253,17 +249,6 @@ def test_resp3_has_sets(ours: Wire, server: Server) -> None:
         while not received.endswith(b"end\r\n"):
             received += wire.recv(4096)
     assert received.endswith(b"~1\r\n$1\r\n1\r\n~0\r\n*1\r\n$1\r\n1\r\n~1\r\n$1\r\n1\r\n$3\r\nend\r\n")
-
-
-@contextmanager
-def executor() -> Iterator[Executor]:
-    """A new arena with commands to run on it."""
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena.open(str(Path(folder) / "arena"), 0, 1, capacity=64 << 20)
-        try:
-            yield Executor(arena)
-        finally:
-            arena.close()
 
 
 def bulks(reply: bytes) -> list[bytes]:
