@@ -15,6 +15,11 @@ cdef enum:
     TYPE_MASK = 0x1F            # of an entry's first word
 
 
+cdef inline uint64_t keys_at(uint64_t root, int db) noexcept nogil:
+    """Where the table of a database's keys lies."""
+    return root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database)
+
+
 class KeyspaceError(Exception):
     """The arena's databases do not fit what is asked for; the text is one line for the operator."""
 
@@ -55,13 +60,13 @@ cdef class Databases:
     cdef uint64_t table_of(self, int db) except 0:
         if not 0 <= db < self.databases:
             raise IndexError("no such database")
-        return self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database)
+        return keys_at(self.root, db)
 
     cdef uint64_t timers_of(self, int db) noexcept:
-        return self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database) + sizeof(TableRoot)
+        return keys_at(self.root, db) + sizeof(TableRoot)
 
     cdef uint64_t count(self, int db) noexcept:
-        return (<Database *>self.arena.at(self.root + sizeof(KeyspaceRoot)))[db].keys.count
+        return (<TableRoot *>self.arena.at(keys_at(self.root, db))).count
 
     # -- looking up
 
@@ -92,14 +97,12 @@ cdef class Databases:
 
     cdef void prefetch_slot(self, int db, uint64_t hash) noexcept:
         if 0 <= db < self.databases:
-            table_prefetch_slot(self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database), hash)
+            table_prefetch_slot(self.arena, keys_at(self.root, db), hash)
 
     cdef uint64_t prefetch_entry(self, int db, uint64_t hash) noexcept:
         if not 0 <= db < self.databases:
             return 0
-        return table_prefetch_entry(
-            self.arena, self.root + sizeof(KeyspaceRoot) + <uint64_t>db * sizeof(Database), hash
-        )
+        return table_prefetch_entry(self.arena, keys_at(self.root, db), hash)
 
     # -- making keys
 
