@@ -8,16 +8,11 @@ from libc.string cimport memcmp
 from shardkv.errors import BAD_DB, NO_SUCH_KEY, SAME_OBJECT, SYNTAX, CommandError
 
 from workers.call cimport Argument, Call
+from workers.commands.times cimport IF_ANY, IF_EARLIER, IF_LATER, IF_NONE, condition_at, conditions_met
 from workers.memory.databases cimport Found
 from workers.memory.entry cimport HASH_TABLE, LIST_TREE, SET_TABLE, STRING_BOXED, ZSET_TREE
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
-
-cdef enum Condition:
-    IF_NONE = 1       # NX: the key has no expiry
-    IF_ANY = 2        # XX: the key has an expiry
-    IF_LATER = 4      # GT: the new expiry is later; no expiry is later than any
-    IF_EARLIER = 8    # LT
 
 OUT_OF_INT = f"ERR value is out of range, value must between {INT32_MIN} and {INT32_MAX}"
 
@@ -103,36 +98,17 @@ cdef int type_command(Call call) except -1:
 # -- expiry
 
 cdef int conditions(Call call) except -1:
-    cdef int index, given = 0
+    cdef int index, condition, given = 0
     for index in range(3, call.argc):
-        if call.is_option(index, b"nx"):
-            given |= IF_NONE
-        elif call.is_option(index, b"xx"):
-            given |= IF_ANY
-        elif call.is_option(index, b"gt"):
-            given |= IF_LATER
-        elif call.is_option(index, b"lt"):
-            given |= IF_EARLIER
-        else:
+        condition = condition_at(call, index)
+        if condition == 0:
             raise CommandError(f"ERR Unsupported option {call.arg(index).decode('utf-8', 'surrogateescape')}")
+        given |= condition
     if given & IF_NONE and given & (IF_ANY | IF_LATER | IF_EARLIER):
         raise CommandError("ERR NX and XX, GT or LT options at the same time are not compatible")
     if given & IF_LATER and given & IF_EARLIER:
         raise CommandError("ERR GT and LT options at the same time are not compatible")
     return given
-
-
-cdef bint allowed(int given, int64_t expiry, int64_t now_set) noexcept:
-    # `now_set` is the key's present expiry, -1 = none, which counts as the latest of all.
-    if given & IF_NONE and now_set != -1:
-        return False
-    if given & IF_ANY and now_set == -1:
-        return False
-    if given & IF_LATER and (now_set == -1 or expiry <= now_set):
-        return False
-    if given & IF_EARLIER and now_set != -1 and expiry >= now_set:
-        return False
-    return True
 
 
 cdef int64_t expiry_argument(Call call, str name, int64_t base, int64_t unit) except? -1:
@@ -149,7 +125,7 @@ cdef int expire(Call call, str name, int64_t base, int64_t unit) except -1:
     cdef int given = conditions(call)
     cdef int64_t expiry = expiry_argument(call, name, base, unit)
     call.peek(1, 0, &found)
-    if not found.exists or not allowed(given, expiry, found.entry.expiry):
+    if not found.exists or not conditions_met(given, expiry, found.entry.expiry):
         return call._reply.integer(0)
     if expiry <= call.now_ms:
         keyspace.delete(call.db, &found, True)

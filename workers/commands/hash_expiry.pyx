@@ -6,7 +6,7 @@ from shardkv.errors import CommandError, wrong_arity
 from workers.call cimport Argument, Call
 from workers.commands.elements cimport integer_between
 from workers.commands.hashes cimport find_to_change, find_to_read, get_argument, prepare_pairs, reply_value
-from workers.commands.times cimport ABSOLUTE, IN_SECONDS, TIMES, time_option
+from workers.commands.times cimport ABSOLUTE, IN_SECONDS, TIMES, condition_at, conditions_met, time_option
 from workers.memory.databases cimport Found
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
@@ -24,12 +24,6 @@ cdef enum Option:
     KEEP = 32
     FNX = 64
     FXX = 128
-
-cdef enum Condition:
-    IF_NONE = 1             # NX: the field has no expiry
-    IF_ANY = 2              # XX: it has one
-    IF_LATER = 3            # GT: the new one is later; no expiry is later than any
-    IF_EARLIER = 4          # LT
 
 cdef int64_t LATEST = (<int64_t>1 << 46) - 1     # unix ms: the latest expiry of a field, as Redis has it
 
@@ -69,28 +63,6 @@ cdef int64_t time_argument(Call call, int index, bint absolute, bint in_seconds,
 
 # -- HEXPIRE and its kin
 
-cdef int condition_at(Call call, int index) noexcept:
-    if call.is_option(index, b"nx"):
-        return IF_NONE
-    if call.is_option(index, b"xx"):
-        return IF_ANY
-    if call.is_option(index, b"gt"):
-        return IF_LATER
-    return IF_EARLIER if call.is_option(index, b"lt") else 0
-
-
-cdef bint met(int condition, int64_t expiry, int64_t old) noexcept:
-    if condition == IF_NONE:
-        return old == NO_EXPIRY
-    if condition == IF_ANY:
-        return old != NO_EXPIRY
-    if condition == IF_LATER:
-        return old != NO_EXPIRY and expiry > old
-    if condition == IF_EARLIER:
-        return old == NO_EXPIRY or expiry < old
-    return True
-
-
 cdef int expire_field(Call call, Found *found, int index, int64_t expiry) except -1:
     # Field argv[index], which exists, expires then; it is gone at once if the time has passed. Answers whether it is.
     cdef Keyspace keyspace = call.shard_of_key(0).keyspace
@@ -114,7 +86,7 @@ cdef int expire(Call call, bint absolute, bint in_seconds, str name) except -1:
     for index in range(first, call.argc):
         if not get_argument(call, &found, index, &field):
             call._reply.integer(NO_FIELD)
-        elif not met(condition, expiry, field.expiry):
+        elif not conditions_met(condition, expiry, field.expiry):
             call._reply.integer(NOT_MET)
         else:
             call._reply.integer(DELETED if expire_field(call, &found, index, expiry) else DONE)
