@@ -8,6 +8,7 @@ from posix.unistd cimport close, write
 
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
 from shardkv.ring cimport (
+    REPLY_ROOM,
     ReplyRecord,
     RequestRecord,
     ring_advance,
@@ -39,7 +40,6 @@ from shardkv.stats cimport (
     ProcessBlock,
 )
 from workers.ahead cimport AHEAD, look_ahead
-from workers.execution cimport REPLY_ROOM
 from workers.memory.arena cimport COMMIT_INTERNAL, Arena
 from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, REAP_US, Keyspace
 
