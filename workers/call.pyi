@@ -1,5 +1,6 @@
+from typing import Protocol
+
 from shardkv.resp import Reply
-from workers.loop import Worker
 from workers.memory.arena import Arena
 from workers.memory.keyspace import Keyspace
 
@@ -11,12 +12,18 @@ class Shard:
     keyspace: Keyspace
     def __init__(self, index: int, arena: Arena, keyspace: Keyspace) -> None: ...
 
+class Services(Protocol):
+    """The worker's own services for cold commands: workers.loop.Worker."""
+
+    active_expire: bool
+    def configure(self, changes: dict[str, str]) -> None: ...
+
 class Call:
     argc: int
     db: int
     command: int
     now_ms: int
-    worker: Worker
+    worker: Services
     @property
     def reply(self) -> Reply: ...
     @property

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from shardkv.config.directives import BY_NAME, DIRECTIVES, STATEMENTS, Directive
 from shardkv.config.kinds import Value
 from shardkv.config.parser import Statement, split_arguments
-from shardkv.config.rewrite import rewrite_file
 from shardkv.errors import CommandError
 from shardkv.glob import matches as glob_matches
 
@@ -164,10 +163,6 @@ class Settings:
         if "\0" in text:
             raise statement.error("a zero byte does not belong here")
         return os.path.normpath(os.path.join(self.base, text)) if directive.name == "dir" else text
-
-    def rewrite(self, path: str) -> None:
-        """CONFIG REWRITE: see shardkv/config/rewrite.py. Raises OSError, ConfigFileError."""
-        rewrite_file(self, path)
 
 
 def _refused(name: str, reason: str) -> ConfigError:
