@@ -56,7 +56,7 @@ from shardkv.ring cimport (
 from shardkv.stats cimport BLOCKED_CLIENTS, COMMANDS_PROCESSED, KEYS, count_call
 
 from shardkv.commands.keys import find_keys
-from shardkv.errors import ARENA_FULL, CROSS_SHARD, OUT_OF_MEMORY, wrong_arity
+from shardkv.errors import ARENA_FULL, CROSS_SHARD, OUT_OF_MEMORY, harmless, wrong_arity
 from shardkv.segment import SegmentError
 
 cdef enum:
@@ -67,12 +67,11 @@ cdef enum:
 
 NO_AUTH = "NOAUTH Authentication required."
 TOO_LARGE = "ERR the request is too large"
-_LINE_ENDS = str.maketrans("\r\n\0", "   ")
 
 
 def error_reply(text: str) -> bytes:
-    """An error as RESP; what would end its line becomes a blank."""
-    return b"-" + text.translate(_LINE_ENDS).encode("latin-1", "replace") + b"\r\n"
+    """An error as RESP; `text` has a character for each byte."""
+    return b"-" + harmless(text).encode("latin-1", "replace") + b"\r\n"
 
 
 cdef inline uint64_t body_bytes(Part *part) noexcept nogil:

@@ -35,7 +35,7 @@ WATCHED = (
 
 
 class _LogHandler(logging.Handler):
-    """Passes what is logged on to the server's log."""
+    """Passes what is logged on to the server's log; each line of a traceback is a line of the log."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -43,7 +43,10 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         write = self._log.warning if record.levelno >= logging.WARNING else self._log.notice
-        write(self.format(record))
+        write(record.getMessage())
+        if record.exc_info:
+            for line in logging.Formatter().formatException(record.exc_info).splitlines():
+                write(line)
 
 
 class Server:
