@@ -1,6 +1,7 @@
 from typing import Protocol
 
 from shardkv.resp import Reply
+from workers.housekeeping import Housekeeping
 from workers.memory.arena import Arena
 from workers.memory.keyspace import Keyspace
 
@@ -15,7 +16,7 @@ class Shard:
 class Services(Protocol):
     """The worker's own services for cold commands: workers.loop.Worker."""
 
-    active_expire: bool
+    housekeeping: Housekeeping
     def configure(self, changes: dict[str, str]) -> None: ...
 
 class Call:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shardkv.acceptor.connection import error_counts
+from shardkv.acceptor.client import error_counts
 from shardkv.acceptor.local.replies import is_local, send_help
 from shardkv.acceptor.registry import Host, Request, local, question
 from shardkv.config.directives import BY_NAME
