@@ -332,7 +332,7 @@ DIRECTIVES = (
             Directive("slot-migration-max-failover-repl-bytes", Integer(-1, LONG_MAX), "0"),
             Directive("tls-auth-clients-user", TEXT, "off"),
             Directive("tls-auto-reload-interval", COUNT, "0"),
-            Directive("unixsocketgroup", TEXT, "", immutable=True, gap="the group of a unix socket cannot be set yet"),
+            Directive("unixsocketgroup", TEXT, "", immutable=True, gap="a group of the unix socket is not there yet"),
             Directive("vset-force-single-threaded-execution", YES_NO, "no"),
         )
     ),
