@@ -1,7 +1,6 @@
 from typing import Protocol
 
 from shardkv.resp import Reply
-from workers.housekeeping import Housekeeping
 from workers.memory.arena import Arena
 from workers.memory.keyspace import Keyspace
 
@@ -13,10 +12,14 @@ class Shard:
     keyspace: Keyspace
     def __init__(self, index: int, arena: Arena, keyspace: Keyspace) -> None: ...
 
+class Housekeeping(Protocol):
+    active_expire: bool
+
 class Services(Protocol):
     """The worker's own services for cold commands: workers.loop.Worker."""
 
-    housekeeping: Housekeeping
+    @property
+    def housekeeping(self) -> Housekeeping: ...
     def configure(self, changes: dict[str, str]) -> None: ...
 
 class Call:
