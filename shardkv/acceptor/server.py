@@ -22,6 +22,7 @@ from shardkv.commands import table
 from shardkv.config import Settings
 from shardkv.control import Channel, Message
 from shardkv.errors import CommandError
+from shardkv.hashing import set_secret
 from shardkv.log import Log
 from shardkv.stats import ControlPage
 
@@ -56,6 +57,7 @@ class Server:
 
     def __init__(self, assignment: dict[str, Any], channel: Channel) -> None:
         """Takes over what `assignment` says. Raises OSError, RingError, ControlPageError."""
+        set_secret(bytes.fromhex(assignment["secret"]))
         self.index: int = assignment["index"]
         self.acceptors: int = assignment["acceptors"]
         self.workers: int = assignment["workers"]
