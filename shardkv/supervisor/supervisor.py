@@ -138,10 +138,11 @@ class Supervisor:
         spare = next((child for child in self._workers() if child.index == SPARE and child.open), None)
         return spare or self._start("worker", [])
 
-    def _assign_worker(self, index: int) -> None:
-        self._assign(self._spare(), index)
+    def _assign_worker(self, index: int, died: int = 0) -> None:
+        self._assign(self._spare(), index, died)
 
-    def _assign(self, child: Child, index: int) -> None:
+    def _assign(self, child: Child, index: int, died: int = 0) -> None:
+        # `died`: how the last owner of a shard ended, a signal as a negative number (workers/recovery.pxd).
         instance = self._instance
         slot = child.kind, index
         child.index = index
@@ -161,6 +162,8 @@ class Supervisor:
             "fresh": child.kind == "acceptor" or index not in self._served,
             "config_file": instance.config_file,
             "run_id": instance.run_id,
+            "secret": instance.secret.hex(),
+            "died": died,
         })
 
     # -- the loop
@@ -263,7 +266,7 @@ class Supervisor:
             if child.kind == "acceptor":
                 self._start_acceptor(child.index)
             else:
-                self._assign_worker(child.index)
+                self._assign_worker(child.index, child.process.returncode)
                 self._spare()
 
     def _count_restart(self, kind: str, index: int) -> None:
