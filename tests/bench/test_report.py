@@ -40,7 +40,7 @@ def results() -> dict[str, Any]:
         "large": {"set": transfer, "get": transfer},
         "start": {
             "ready": {"shardkv": {"ms": 200.4, "all_ms": [200.4]}, "redis": {"ms": 15.0, "all_ms": [15.0]}},
-            "pss": {"shardkv": {"1": 20_000_000, "3": 30_000_000}, "redis": {"1": 5_000_000}},
+            "pss": {"shardkv": {"1": 20 << 20, "3": 30 << 20}, "redis": {"1": 5 << 20}},
         },
         "idle": {"shardkv": {"acceptor": 0.1, "worker": 0.25}, "redis": {"server": 0.2}},
         "death": {
@@ -87,7 +87,7 @@ def test_facts_are_told() -> None:
     assert said["CPU µs of a GET at depth 16"] == "worker 1.00"
     assert said["from start to ready with 3 workers, warm"] == "200 ms (redis-server 15 ms)"
     pss = said["memory of all processes after the start (PSS)"]
-    assert pss == "1 worker 20 MB, 3 workers 30 MB (redis-server 5 MB)"
+    assert pss == "1 worker 20 MiB, 3 workers 30 MiB (redis-server 5 MiB)"
     pauses = "median 20.0 ms, longest 30.0 ms (without a kill 1.0 ms), 0 wrong replies"
     assert said["longest pause of a client when all workers are killed under load, 3 kills"] == pauses
     assert said["from an acceptor's death until new connections are served, 2 kills"].startswith("median 45.0 ms")
