@@ -23,7 +23,7 @@ from shardkv.stats cimport KEYS
 
 from shardkv.acceptor.requests import TOO_LARGE
 from shardkv.commands.keys import find_keys
-from shardkv.errors import ARENA_FULL, CROSS_SHARD, wrong_arity
+from shardkv.errors import CROSS_SHARD, wrong_arity
 from shardkv.segment import SegmentError
 
 cdef enum:
@@ -240,7 +240,7 @@ cdef class Division:
             return self.requests.make_segments()
         except SegmentError as error:
             self.requests.forget()
-            self._reject(client, spec, TOO_LARGE if str(error) == TOO_LARGE else ARENA_FULL)
+            self._reject(client, spec, error.reply)
             return None
 
     cdef void _reject(self, Client *client, Spec *spec, str text):

@@ -146,7 +146,7 @@ cdef class Requests:
             for worker in range(self.workers):
                 if self.parts[worker].argc and record_size(&self.parts[worker]) == 0:
                     if body_bytes(&self.parts[worker]) > BYTES_MAX:
-                        raise SegmentError(TOO_LARGE)
+                        raise SegmentError("a request is too large", TOO_LARGE)
                     segments[worker] = self.segments.create(body_bytes(&self.parts[worker]))
             return segments
         except SegmentError:
