@@ -8,7 +8,6 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from shardkv.acceptor.client cimport Client, client_doom, deliver, deliver_part
-from shardkv.acceptor.client_table cimport PLACES_MAX
 from shardkv.acceptor.output cimport Payload, payload_copy
 from shardkv.ring cimport (
     REPLY_BYTES,
@@ -111,7 +110,7 @@ cdef class Replies:
             return 0
         client = self.clients.find(record.token)
         if client == NULL:
-            if record.token >> 48 == self.clients.epoch and record.token & PLACES_MAX == 0:
+            if record.token == self.requests.internal_token:
                 return self._pass_answer(record)
             return self._drop_segment(record)
         if record.sequence - client.next_reply >= client.next_request - client.next_reply:
