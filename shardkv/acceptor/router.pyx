@@ -33,6 +33,7 @@ from shardkv.acceptor.specs cimport (
     ROUTE_LOCAL,
     SPEC_CONTAINER,
     SPEC_DENY_OOM,
+    SPEC_LOADING,
     SPEC_NO_AUTH,
     SPEC_PING,
     SPEC_SLOW_KEYS,
@@ -66,6 +67,7 @@ cdef enum:
     SEGMENT_RECORD = 64        # bytes: a record that names a segment
 
 NO_AUTH = "NOAUTH Authentication required."
+LOADING = "LOADING Redis is loading the dataset in memory"
 TOO_LARGE = "ERR the request is too large"
 _LINE_ENDS = str.maketrans("\r\n\0", "   ")
 
@@ -189,6 +191,8 @@ cdef class Router:
         if spec.flags & SPEC_DENY_OOM and spec.route != ROUTE_KEYED and self.page.header.maxmemory:
             if self.page.memory_in_use() > self.page.header.maxmemory:
                 return self._reject(client, spec, OUT_OF_MEMORY)
+        if self.hub.loading and not spec.flags & SPEC_LOADING:
+            return self._reject(client, spec, LOADING)
         if self.hub.paused and (self.hub.paused == PAUSE_ALL or spec.flags & SPEC_WRITE):
             client.waiting = WAIT_PAUSE
             self.hub.counters[<int>BLOCKED_CLIENTS] += 1

@@ -72,6 +72,7 @@ class Server:
         calls = LocalCalls(table.COMMANDS)
         calls.server = self
         self.reactor = Reactor(self.loop, self, CommandTable(table.COMMANDS), assignment, self.page, calls)
+        self._set_loading(assignment["loading"])
         self._configure("")
         for name in WATCHED:
             self.settings.on_change(name, self._configure)
@@ -86,6 +87,10 @@ class Server:
 
     def _configure(self, text: str) -> None:
         self.reactor.configure(self.settings)
+
+    def _set_loading(self, loading: bool) -> None:
+        self.loading = loading
+        self.reactor.set_loading(loading)
 
     def run(self) -> None:
         """Serves until the supervisor says stop or is gone."""
@@ -198,6 +203,8 @@ class Server:
                 self._channel.send({"type": "answer", "id": message["id"], "value": value})
             case "answer":
                 self._take_answer(message)
+            case "loaded":
+                self._set_loading(False)
             case "stop":
                 self._stop()
 

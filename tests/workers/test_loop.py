@@ -15,8 +15,8 @@ from shardkv._testing_ring import FakeAcceptor
 from shardkv.commands.table import command_id
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
-from workers.__main__ import take_shard
 from workers.memory.arena import crash_after
+from workers.process import take_shard
 
 Request = tuple[bytes, ...]
 
