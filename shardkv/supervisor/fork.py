@@ -79,7 +79,7 @@ def fork(assignment: Message, descriptors: Iterable[int]) -> tuple[int, Channel]
 
 
 def _run(
-    assignment: Message, channel: Channel, keep: set[int], supervisor: int, unblocked: set[signal.Signals]
+    assignment: Message, channel: Channel, keep: set[int], supervisor: int, unblocked: set[int | signal.Signals]
 ) -> NoReturn:
     status = EXIT_CRASH
     try:
@@ -96,7 +96,7 @@ def _run(
         os._exit(status)
 
 
-def _set_signals(unblocked: set[signal.Signals]) -> None:
+def _set_signals(unblocked: set[int | signal.Signals]) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in _IGNORED:

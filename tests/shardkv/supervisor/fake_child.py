@@ -2,8 +2,8 @@
 
 An acceptor answers PING, and serves its sockets with lines of JSON: each line from a client goes to the supervisor as a
 message, and each message from the supervisor goes to all clients. `FAKE_<KIND>` in the environment makes a kind
-misbehave: `crash`, `raise`, `failed`, `deaf` (does not stop), and as long as the file FAKE_FLAG is there, `late` (is not
-ready) or `loop` (the first of its kind dies once it is ready).
+misbehave: `crash`, `raise`, `failed`, `deaf` (does not stop), and as long as the file FAKE_FLAG is there, `late` (is
+not ready) or `loop` (the first of its kind dies once it is ready).
 """
 from __future__ import annotations
 
