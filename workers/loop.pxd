@@ -15,42 +15,31 @@ Invariants
  2. Requests from the ring's head to the commit word, less those that 4 and 5 prove published, are exactly the records
     behind the published tail.
  3. A full reply ring stops only its own acceptor's requests. The loop never waits for a client or an acceptor.
- 4. A request that has killed its worker ATTEMPTS_MAX times is answered with an error instead of being tried again.
+
+What happens to a ring after a death is in recovery.pxd, the worker's own work in housekeeping.pxd.
 """
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 from shardkv.ring cimport RingPair
 from workers.execution cimport Execution
+from workers.housekeeping cimport Housekeeping
 
 cdef class Worker(Execution):
     cdef readonly int acceptors
     cdef readonly dict settings         # directive -> text, those that matter to workers
-    cdef public bint active_expire      # False only for DEBUG SET-ACTIVE-EXPIRE 0
+    cdef readonly Housekeeping housekeeping
     cdef list pairs                     # RingPair of each acceptor
     cdef list wake                      # eventfd of each acceptor
     cdef int wake_fd                    # ours
     cdef int epoll                      # of wake_fd and the control channel
     cdef object channel
     cdef int64_t now_ms
-    cdef int64_t next_tick
-    cdef int expire_slices              # of active expiry, that may still find nothing in this tick
-    cdef int64_t expire_us              # that deleting may still take in this tick
-    cdef uint64_t internal_commits
     cdef bint stopping
 
-    cdef int _watch(self, int fd, uint32_t events) except -1
-
+    cdef int recover(self, int acceptor) except -1
     cdef int serve(self, int acceptor) except -1
     cdef int publish(self, RingPair pair, int acceptor) except -1
-    cdef int recover(self, int acceptor) except -1
-    cdef int background(self) except -1
     cdef int sleep(self) except -1
-    cdef int _tell_time(self) except -1
-    cdef int _tell_counters(self) except -1
-    cdef int _tell_cpu(self) except -1
+    cdef int _watch(self, int fd, uint32_t events) except -1
+    cdef int _set_clock(self) except -1
     cdef int _wake(self, int acceptor) except -1
-    cdef int _count_attempt(self, RingPair pair, int acceptor) except -1
-    cdef int _reap(self) except -1
-    cdef int _slice(self, bint reap) except -1
-    cdef int _expire(self) except -1
-    cdef uint64_t _us_since(self, uint64_t started) noexcept
     cdef int _listen(self) except -1

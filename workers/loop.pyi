@@ -4,6 +4,7 @@ from typing import Any
 from shardkv.commands.spec import Command
 from shardkv.control import Channel
 from shardkv.stats import ControlPage
+from workers.housekeeping import Housekeeping
 from workers.memory.arena import Arena
 from workers.memory.keyspace import Keyspace
 from workers.registry import Handler
@@ -11,7 +12,7 @@ from workers.registry import Handler
 class Worker:
     index: int
     settings: dict[str, str]
-    active_expire: bool
+    housekeeping: Housekeeping
     def __init__(
         self,
         assignment: Mapping[str, Any],

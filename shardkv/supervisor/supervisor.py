@@ -57,6 +57,7 @@ class Supervisor:
         self._epochs: Counter[Slot] = Counter()
         self._restarts: Counter[Slot] = Counter()
         self._brake = Brake()
+        self._ends: dict[Slot, int] = {}  # how the last child of a slot ended; a signal is a negative number
         self._due: dict[Slot, float] = {}  # slots without a child: the monotonic time at which they get one
         self._served: set[int] = set()  # shards that a worker of this run has been ready for
         self._selector = selectors.DefaultSelector()
@@ -164,6 +165,7 @@ class Supervisor:
             "loading": self._loading(),
             "config_file": instance.config_file,
             "run_id": instance.run_id,
+            "died": self._ends.get((kind, index), 0),
         }
 
     def _loading(self) -> bool:
@@ -264,6 +266,7 @@ class Supervisor:
 
     def _replace(self, child: Child) -> None:
         slot, now = (child.kind, child.index), time.monotonic()
+        self._ends[slot] = child.status or 0
         wait = self._brake.note(slot, KILL if child.status == -signal.SIGKILL else CRASH, now)
         if child.failure and not self._announced:
             self._fail(f"{child.title} cannot start: {child.failure}", EXIT_CHILD_FAILED)

@@ -24,7 +24,7 @@ def config(call: Call) -> None:
 @command("@set-active-expire")
 def set_active_expire(call: Call) -> None:
     """Switches active expiry on or off."""
-    call.worker.active_expire = call.arg(1) != b"0"
+    call.worker.housekeeping.active_expire = call.arg(1) != b"0"
     call.reply.status("OK")
 
 

@@ -1,0 +1,2 @@
+class Housekeeping:
+    active_expire: bool

@@ -1,0 +1,139 @@
+"""The worker's own work: see housekeeping.pxd."""
+import resource
+
+from shardkv.atomic cimport ticks
+from shardkv.stats cimport (
+    ACTIVE_EXPIRE_US,
+    ARENA_BYTES,
+    CPU_SYS_US,
+    CPU_USER_US,
+    EXPIRED_KEYS,
+    EXPIRED_SUBKEYS,
+    EXPIRES,
+    KEYS,
+    KEYSPACE_HITS,
+    KEYSPACE_MISSES,
+    LAZYFREED_OBJECTS,
+    LAZYFREE_PENDING,
+    PEAK_MEMORY,
+    USED_MEMORY,
+    ProcessBlock,
+)
+from workers.call cimport Call
+from workers.memory.arena cimport COMMIT_INTERNAL, Arena
+from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, REAP_US, Keyspace
+
+from shardkv.errors import OutOfMemory
+
+cdef enum:
+    EXPIRE_SLICES = 16        # of a tick when nothing is due …
+    EXPIRE_TICK_US = 25_000   # … and the time that slices which delete may take in a tick
+    DATABASES_COUNTED = 16
+
+
+cdef class Housekeeping:
+    def __init__(self, Execution execution) -> None:
+        """Keeps the shard that `execution` serves."""
+        self.execution = execution
+        self.active_expire = True
+        self.commits = execution.arena.header.commit[<int>COMMIT_INTERNAL]
+
+    cdef int step(self, int64_t now_ms) except -1:
+        cdef int more = self._free()
+        if now_ms >= self.next_tick:
+            self.next_tick = now_ms + TICK_MS
+            self.expire_slices, self.expire_us = EXPIRE_SLICES, EXPIRE_TICK_US
+            self.report_counters()
+            self._report_usage()
+        if self.expire_slices > 0 and self.active_expire:
+            more |= self._expire()
+        return more
+
+    cdef int _free(self) except -1:
+        """As many transactions of freeing as fit into a step's time; returns whether there is more to free."""
+        cdef uint64_t started = ticks()
+        while self._transact(freeing=True):
+            if self._us_since(started) >= REAP_US:
+                return 1
+        return 0
+
+    cdef int _expire(self) except -1:
+        """One transaction of expiry; returns whether the tick has time for another."""
+        cdef uint64_t started = ticks(), spent
+        cdef int deleted = self._transact(freeing=False)
+        spent = self._us_since(started)
+        self.execution.block.counters[<int>ACTIVE_EXPIRE_US] += spent
+        if deleted:
+            self.expire_us -= <int64_t>spent
+        else:
+            self.expire_slices -= 1
+        if self.expire_slices > 0 and self.expire_us > 0:
+            return 1
+        self.expire_slices = 0
+        return self.report_counters()
+
+    cdef int _transact(self, bint freeing) except -1:
+        """Frees or expires once, in a transaction; returns what the keyspace returned, 0 in a full arena."""
+        cdef Arena arena = self.execution.arena
+        cdef Keyspace keyspace = self.execution.keyspace
+        cdef int result
+        self.commits += 1
+        arena.begin(<int>COMMIT_INTERNAL, self.commits)
+        try:
+            result = keyspace.reap(REAP_BUDGET) if freeing else keyspace.expire_some(EXPIRE_BUDGET)
+            self.execution.changed |= arena.header.journal_used != 0
+            arena.commit()
+            return result
+        except OutOfMemory:
+            arena.rollback()
+            return 0
+
+    cdef uint64_t _us_since(self, uint64_t started) noexcept:
+        return (ticks() - started) * 1000 // self.execution.page.header.ticks_per_ms
+
+    # -- counters
+
+    cdef int report_counters(self) except -1:
+        cdef ProcessBlock *block = self.execution.block
+        cdef Keyspace keyspace = self.execution.keyspace
+        cdef Call call = self.execution.call
+        cdef uint64_t used = self.execution.arena.header.used_bytes
+        block.counters[<int>USED_MEMORY] = used
+        if used > block.counters[<int>PEAK_MEMORY]:
+            block.counters[<int>PEAK_MEMORY] = used
+        block.counters[<int>EXPIRED_KEYS] += keyspace.expired
+        block.counters[<int>EXPIRED_SUBKEYS] += keyspace.swept
+        keyspace.expired = keyspace.swept = 0
+        block.counters[<int>LAZYFREE_PENDING] = keyspace.to_reap()
+        block.counters[<int>LAZYFREED_OBJECTS] += keyspace.reaped
+        keyspace.reaped = 0
+        block.counters[<int>KEYSPACE_HITS] += call.hits
+        block.counters[<int>KEYSPACE_MISSES] += call.misses
+        call.hits = call.misses = 0
+        if self.execution.changed:
+            self.execution.changed = False
+            self._report_databases()
+        return 0
+
+    cdef int _report_databases(self) except -1:
+        cdef ProcessBlock *block = self.execution.block
+        cdef Keyspace keyspace = self.execution.keyspace
+        cdef uint64_t keys = 0, expires = 0
+        cdef int db
+        for db in range(min(<int>DATABASES_COUNTED, keyspace.databases)):
+            block.database_keys[db] = keyspace.count(db)
+            block.database_expires[db] = keyspace.expiring(db)
+            block.database_subexpiry[db] = keyspace.sweeping(db)
+            keys += block.database_keys[db]
+            expires += block.database_expires[db]
+        block.counters[<int>KEYS] = keys
+        block.counters[<int>EXPIRES] = expires
+        return 0
+
+    cdef int _report_usage(self) except -1:
+        cdef ProcessBlock *block = self.execution.block
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        block.counters[<int>CPU_USER_US] = <uint64_t>(<double>usage.ru_utime * 1e6)
+        block.counters[<int>CPU_SYS_US] = <uint64_t>(<double>usage.ru_stime * 1e6)
+        block.counters[<int>ARENA_BYTES] = self.execution.arena.header.backed_pages * 4096
+        return 0

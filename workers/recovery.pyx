@@ -1,0 +1,43 @@
+"""After a worker's death: see recovery.pxd for the states it leaves and the invariants."""
+from libc.stdint cimport uint64_t
+
+from shardkv.ring cimport (
+    REPLY_ROOM, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce,
+    ring_room,
+)
+from shardkv.stats cimport RECOVERED_REPLIES
+
+from workers.call import BadRecord
+
+
+cdef int pass_committed(Execution execution, RingPair pair, int acceptor) except -1:
+    cdef uint64_t committed = execution.arena.header.commit[acceptor]
+    cdef RequestRecord *record
+    cdef ReplyRecord *reply
+    ring_consume(&pair.request)
+    ring_produce(&pair.reply)
+    if pair.reply.shared.publishing_tail == pair.reply.next:
+        pair.request.next = max(pair.request.next, pair.reply.shared.publishing_position)
+    while pair.request.next < committed:
+        record = <RequestRecord *>ring_peek(&pair.request)
+        reply = <ReplyRecord *>(pair.reply.bytes + (pair.reply.next & pair.reply.mask))
+        if record == NULL or reply.position != pair.request.next + record.size:
+            raise BadRecord(f"ring of acceptor {acceptor} does not fit the arena's commit word")
+        execution.drop_segment(record)
+        ring_advance(&pair.request, record.size)
+        ring_append(&pair.reply, reply.size)
+        execution.block.counters[<int>RECOVERED_REPLIES] += 1
+    return 0
+
+
+cdef int count_attempt(Execution execution, RingPair pair, int acceptor) except -1:
+    cdef RequestRecord *record = <RequestRecord *>ring_peek(&pair.request)
+    if record == NULL:
+        return 0
+    if pair.request.shared.attempt_position != pair.request.next:
+        pair.request.shared.attempt_position = pair.request.next
+        pair.request.shared.attempts = 0
+    pair.request.shared.attempts += 1
+    if pair.request.shared.attempts > ATTEMPTS_MAX and ring_room(&pair.reply) >= REPLY_ROOM:
+        execution.answer_error(pair, acceptor, record, "ERR the worker died each time it executed this command")
+    return 0
