@@ -165,6 +165,7 @@ class Supervisor:
             "loading": self._loading(),
             "config_file": instance.config_file,
             "run_id": instance.run_id,
+            "secret": instance.secret.hex(),
             "died": self._ends.get((kind, index), 0),
         }
 
