@@ -81,6 +81,7 @@ class Server:
         self.reactor = Reactor(self.loop, self, CommandTable(table.COMMANDS), assignment, self.page, calls)
         self._beside_clients = beside_clients(self.acceptors, self.workers, len(assignment["listen"]))
         self.settings.guard("maxclients", self._check_clients)
+        self._set_loading(assignment["loading"])
         self._configure("")
         for name in WATCHED:
             self.settings.on_change(name, self._configure)
@@ -105,6 +106,10 @@ class Server:
                 "The operating system is not able to handle the specified number of clients, "
                 f"try with {max(possible, 0)}"
             )
+
+    def _set_loading(self, loading: bool) -> None:
+        self.loading = loading
+        self.reactor.set_loading(loading)
 
     def run(self) -> None:
         """Serves until the supervisor says stop or is gone."""
@@ -214,6 +219,8 @@ class Server:
                 self._start(self._answer_question(message))
             case "answer":
                 self._take_answer(message)
+            case "loaded":
+                self._set_loading(False)
             case "stop":
                 self._stop()
 
