@@ -16,8 +16,8 @@ from shardkv.commands.table import command_id
 from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
-from workers.__main__ import take_shard
 from workers.memory.arena import crash_after
+from workers.process import take_shard
 
 Request = tuple[bytes, ...]
 
