@@ -43,7 +43,7 @@ class LocalCalls:
             raise LookupError(f"no local handler of {', '.join(missing)}")
 
     def call(self, number: int, client: Connection, args: list[bytes], sequence: int) -> bytes | None:
-        """Runs the handler of command `number`. Answers RESP, or None when the reply comes later, by the reactor."""
+        """Runs the handler of command `number`. Returns RESP, or None when the reply comes later, by the reactor."""
         reply = Reply()
         reply.resp = client.resp
         request = Request(args, client, reply, self.server)

@@ -23,7 +23,7 @@ from shardkv.errors import CommandError
 from shardkv.log import Log
 from shardkv.stats import ControlPage
 
-TEND_SECONDS = 0.1
+TICK_SECONDS = 0.1
 STOP_SECONDS = 0.5  # for replies on their way when the supervisor says stop
 RETRY_SECONDS = 0.001  # until a question that found a full ring is tried again
 
@@ -92,14 +92,14 @@ class Server:
         asyncio.set_event_loop(self.loop)
         self.loop.add_reader(self.reactor.fileno(), self.reactor.turn)
         self.loop.add_reader(self._channel.fileno(), self._control)
-        self.loop.call_later(TEND_SECONDS, self._tend)
+        self.loop.call_later(TICK_SECONDS, self._tick)
         self.reactor.kick()  # a predecessor may have left replies that nobody will announce again
         self._channel.send({"type": "ready"})
         self.loop.run_forever()
 
-    def _tend(self) -> None:
-        self.reactor.tend()
-        self.loop.call_later(TEND_SECONDS, self._tend)
+    def _tick(self) -> None:
+        self.reactor.tick()
+        self.loop.call_later(TICK_SECONDS, self._tick)
 
     def connections(self) -> list[Connection]:
         """This acceptor's connections."""
@@ -126,7 +126,7 @@ class Server:
     # -- questions to the workers
 
     async def ask_workers(self, name: bytes, *args: bytes) -> list[Any]:
-        """Has every worker run an internal command, behind what was sent to it before; answers their values in order.
+        """Has every worker run an internal command, behind what was sent to it before; returns their values in order.
 
         Raises CommandError when one of them answers an error.
         """
@@ -155,7 +155,7 @@ class Server:
     # -- questions to the supervisor, and through it to the acceptors
 
     async def ask_acceptors(self, kind: str, args: dict[str, Any]) -> list[Any]:
-        """Has every acceptor, this one too, answer question `kind`; answers what those that live said, in order."""
+        """Has every acceptor, this one too, answer question `kind`; returns what those that live said, in order."""
         if self.acceptors == 1:
             return [questions[kind](self, args)]
         return await self._ask({"type": "ask", "kind": kind, "args": args})

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from shardkv.acceptor.connection import error_counts
+from shardkv.acceptor.client import error_counts
 from shardkv.acceptor.local.replies import is_local, send_help
 from shardkv.acceptor.registry import Request, local, question
 from shardkv.config.directives import BY_NAME

@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from shardkv.acceptor.connection import error_counts
+from shardkv.acceptor.client import error_counts
 from shardkv.acceptor.local import sections, statistics
 from shardkv.acceptor.local.facts import all_counters
 from shardkv.acceptor.registry import Request, local, question

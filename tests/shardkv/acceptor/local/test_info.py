@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from shardkv import REDIS_VERSION, __version__
-from shardkv.acceptor.connection import error_counts
+from shardkv.acceptor.client import error_counts
 from shardkv.acceptor.local.info import BY_DEFAULT, SECTIONS, TITLES
 
 
