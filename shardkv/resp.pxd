@@ -18,6 +18,7 @@ cdef class Reply:
     cdef public int resp
     cdef void lend(self, char *memory, size_t capacity) noexcept    # start over in lent memory
     cdef void clear(self) noexcept                                  # start over in the same memory
+    cdef char *take(self) noexcept                                  # the memory, if not lent; free() it
     cdef int reserve(self, size_t more) except -1                   # room for `more` bytes
     cdef int _grow(self, size_t more) except -1
     cdef int _line(self, str kind, str text) except -1

@@ -43,6 +43,12 @@ cdef class Reply:
     cdef void clear(self) noexcept:
         self.length = 0
 
+    cdef char *take(self) noexcept:
+        cdef char *taken = NULL if self.lent else self.bytes
+        self.lent = True
+        self.lend(NULL, 0)
+        return taken
+
     cdef int reserve(self, size_t more) except -1:
         if more <= self.capacity - self.length:
             return 0

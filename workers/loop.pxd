@@ -37,6 +37,7 @@ cdef class Worker(Execution):
 
     cdef int recover(self, int acceptor) except -1
     cdef int serve(self, int acceptor) except -1
+    cdef int serve_piece(self, RingPair pair, int acceptor) except -1
     cdef int publish(self, RingPair pair, int acceptor) except -1
     cdef int sleep(self) except -1
     cdef int _watch(self, int fd, uint32_t events) except -1

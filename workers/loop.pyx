@@ -8,6 +8,7 @@ from posix.unistd cimport close, write
 
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
 from shardkv.ring cimport REPLY_ROOM, RequestRecord, ring_peek, ring_publish, ring_release, ring_room
+from shardkv.segment cimport free_some, named_replies
 from shardkv.stats cimport WAKE_UPS, ControlPage
 from workers.ahead cimport AHEAD, look_ahead
 from workers.housekeeping cimport TICK_MS
@@ -46,7 +47,7 @@ cdef class Worker(Execution):
         channel: object,
     ) -> None:
         """Takes over a shard. `specs` is the command table's flat tuple; `handlers` are the registered ones by name."""
-        super().__init__(assignment["index"], assignment["folder"], arena, keyspace, page, specs, handlers)
+        super().__init__(assignment, arena, keyspace, page, specs, handlers)
         self.acceptors = assignment["acceptors"]
         self.channel = channel
         self.wake = assignment["acceptor_wake"]
@@ -87,13 +88,14 @@ cdef class Worker(Execution):
         self._set_clock()
         for acceptor in range(self.acceptors):
             self.recover(acceptor)
+        self.segments.sweep(set().union(*(named_replies(pair) for pair in self.pairs)))
         self.channel.send({"type": "ready"})
         while True:
             self._set_clock()
             worked = 0
             for acceptor in range(self.acceptors):
                 worked += self.serve(acceptor)
-            worked += self.housekeeping.step(self.now_ms)
+            worked += self.housekeeping.step(self.now_ms) + free_some()
             if not worked:
                 if self.stopping:
                     return
@@ -120,6 +122,8 @@ cdef class Worker(Execution):
         cdef RingPair pair = <RingPair>self.pairs[acceptor]
         cdef RequestRecord *record
         cdef int done = 0
+        if self.in_pieces and acceptor in self.in_pieces:
+            return self.serve_piece(pair, acceptor)
         while done < BATCH:
             record = <RequestRecord *>ring_peek(&pair.request)
             if record == NULL:
@@ -131,11 +135,22 @@ cdef class Worker(Execution):
             if done % AHEAD == 0:
                 look_ahead(self.keyspace, self.members, &pair.request, record)
                 self.tick = ticks()
-            self.execute(pair, acceptor, record)
             done += 1
+            if not self.execute(pair, acceptor, record):
+                break
         if done:
             self.publish(pair, acceptor)
         return done
+
+    cdef int serve_piece(self, RingPair pair, int acceptor) except -1:
+        """Sends the next piece of a reply that goes in pieces; returns 0 when there is no room for it."""
+        cdef RequestRecord *record = <RequestRecord *>ring_peek(&pair.request)
+        cdef uint64_t room = ring_room(&pair.reply)
+        if room < REPLY_ROOM:
+            return 0
+        self.send_piece(pair, acceptor, record, room)
+        self.publish(pair, acceptor)
+        return 1
 
     cdef int publish(self, RingPair pair, int acceptor) except -1:
         self.housekeeping.report_counters()

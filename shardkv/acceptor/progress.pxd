@@ -10,11 +10,13 @@ Invariants
 from shardkv.acceptor.client cimport Client, Hub
 from shardkv.acceptor.client_table cimport ClientTable
 from shardkv.acceptor.router cimport Router
+from shardkv.segment cimport SegmentStore
 
 cdef class Progress:
     cdef Hub hub
     cdef ClientTable clients
     cdef Router router
+    cdef SegmentStore segments
     cdef Client *stalled
 
     # requests

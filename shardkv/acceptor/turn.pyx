@@ -37,7 +37,7 @@ from shardkv.acceptor.router cimport Router
 from shardkv.acceptor.specs cimport CommandTable
 from shardkv.atomic cimport atomic_fence, atomic_store_relaxed, ticks
 from shardkv.ring cimport RingPair
-from shardkv.segment cimport SegmentStore
+from shardkv.segment cimport SegmentStore, named_requests
 from shardkv.stats cimport BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED
 
 cdef extern from "<sched.h>" nogil:
@@ -53,7 +53,7 @@ cdef class Turn:
         self, loop: object, server: object, table: CommandTable, assignment: dict, page: ControlPage, calls: object
     ) -> None:
         """Opens the rings of acceptor `assignment["index"]` and takes its listening sockets."""
-        cdef SegmentStore segments = SegmentStore(assignment["folder"])
+        cdef SegmentStore segments = SegmentStore(assignment["folder"], assignment["index"], assignment["epoch"])
         cdef Division division
         cdef Router router
         cdef int index = assignment["index"]
@@ -62,11 +62,12 @@ cdef class Turn:
         self.turn_ticks = page.header.ticks_per_ms * TURN_US // 1000
         self.clients = ClientTable(assignment["epoch"])
         pairs = [RingPair.open(f"{assignment['folder']}/ring-{index}-{w}") for w in range(assignment["workers"])]
+        segments.sweep(set().union(*(named_requests(pair) for pair in pairs)))
         self.requests = Requests(page, pairs, assignment["worker_wake"], segments, self.clients.epoch)
         self.replies = Replies(pairs, self.clients, self.requests, segments, server)
         division = Division(table, page, index, self.requests)
         router = Router(table, page, index, division, calls)
-        self.progress = Progress(self.clients, router)
+        self.progress = Progress(self.clients, router, segments)
         self.hub = router.hub = division.hub = self.replies.hub = &self.progress.hub
         self.hub.counters = self.block.counters
         self.hub.counters[<int>CONNECTED_CLIENTS] = self.hub.counters[<int>BLOCKED_CLIENTS] = 0
@@ -116,7 +117,7 @@ cdef class Turn:
             self.progress.flush()
             self.clients.free_removed()
             timeout = 0
-            if self.hub.queue_first == NULL and not self._linger() and self._may_sleep():
+            if self.hub.queue_first == self.hub.dirty == NULL and not self._linger() and self._may_sleep():
                 if events == 0 or self.hub.cold:
                     return True
                 timeout = 1

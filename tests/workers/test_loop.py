@@ -64,7 +64,7 @@ class Instance:
         self.page = ControlPage.create(str(folder / "control"), 1, 1)
         self.acceptor = FakeAcceptor(RingPair.open(str(folder / "ring-0-0")))
         self.assignment = {
-            "index": 0, "acceptors": 1, "workers": 1, "folder": str(folder), "fresh": True,
+            "index": 0, "epoch": 1, "acceptors": 1, "workers": 1, "folder": str(folder), "fresh": True,
             "settings": {"databases": "16"},
             "worker_wake": [os.eventfd(0, os.EFD_NONBLOCK)], "acceptor_wake": [os.eventfd(0, os.EFD_NONBLOCK)],
         }
