@@ -1,11 +1,11 @@
 """Errors with which the acceptor refuses a request: see refusal.pxd."""
 from shardkv.acceptor.client cimport client_accept, deliver
 
-_LINE_ENDS = str.maketrans("\r\n\0", "   ")
+from shardkv.errors import harmless
 
 
 cdef bytes error_reply(str text):
-    return b"-" + text.translate(_LINE_ENDS).encode("latin-1", "replace") + b"\r\n"
+    return b"-" + harmless(text).encode("latin-1", "replace") + b"\r\n"
 
 
 cdef void reply_at_once(Hub *hub, Client *client, bytes reply):

@@ -13,6 +13,7 @@ import pytest
 
 from shardkv._testing_ring import FakeAcceptor
 from shardkv.commands.table import command_id
+from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
 from workers.__main__ import take_shard
@@ -65,7 +66,7 @@ class Instance:
         self.acceptor = FakeAcceptor(RingPair.open(str(folder / "ring-0-0")))
         self.assignment = {
             "index": 0, "epoch": 1, "acceptors": 1, "workers": 1, "folder": str(folder), "fresh": True,
-            "settings": {"databases": "16"},
+            "settings": {"databases": "16"}, "secret": current_secret().hex(),
             "worker_wake": [os.eventfd(0, os.EFD_NONBLOCK)], "acceptor_wake": [os.eventfd(0, os.EFD_NONBLOCK)],
         }
         self.replies: list[tuple[int, bytes]] = []
