@@ -7,7 +7,6 @@ from libc.string cimport memcpy
 
 from shardkv.acceptor.client cimport (
     client_accept,
-    client_await_ring,
     client_begin_join,
     client_doom,
     client_is_muted,
@@ -122,9 +121,8 @@ cdef class Division:
         part.argc = client.frame.argc
         part.payload = client.frame.payload
         part.hash = hash
-        if not self.requests.reserve(shard):
+        if not self.requests.reserve(client, shard):
             part.argc = 0
-            client_await_ring(client)
             return False
         if is_long(part):
             segments = self._make_segments(client, spec, NULL)
@@ -203,9 +201,8 @@ cdef class Division:
         cdef uint32_t worker
         cdef const uint16_t *owners = self.owners if keys else NULL
         cdef list segments
-        if not self.requests.reserve_all():
+        if not self.requests.reserve_all(client):
             self.requests.forget()
-            client_await_ring(client)
             return False
         segments = self._make_segments(client, spec, owners)
         if segments is None:
