@@ -47,7 +47,7 @@ cdef struct RingHeader:
     uint8_t _line1[104]
     uint64_t head           # consumer's position
     uint64_t attempt_position     # request rings: the request that was executing when a worker died …
-    uint64_t attempts             # … and how often it did
+    uint64_t attempts             # … and the weight of these deaths (workers/recovery.pxd)
     uint8_t _line2[104]
 
 cdef struct RequestRecord:

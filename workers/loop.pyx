@@ -15,10 +15,11 @@ from shardkv.sleep cimport (
 from shardkv.stats cimport WAKE_UPS, ControlPage
 from workers.ahead cimport AHEAD, look_ahead
 from workers.housekeeping cimport TICK_MS
-from workers.memory.arena cimport Arena
+from workers.memory.arena cimport COMMIT_EXPIRY, COMMIT_INTERNAL, Arena
 from workers.memory.keyspace cimport Keyspace
-from workers.recovery cimport count_attempt, pass_committed
+from workers.recovery cimport count_attempt, pass_committed, weight_of
 
+from shardkv.log import Log
 from shardkv.ring import RingPair as RingPairType
 from workers.call import BadRecord
 
@@ -53,12 +54,15 @@ cdef class Worker(Execution):
         super().__init__(assignment, arena, keyspace, page, specs, handlers)
         self.acceptors = assignment["acceptors"]
         self.channel = channel
+        self.log = Log("W", assignment["settings"].get("loglevel", "notice"), assignment["settings"].get("logfile", ""))
+        self.names = {number: spec.name for number, spec in enumerate(specs)}
+        self.died = assignment.get("died", 0)
         self.wake = assignment["acceptor_wake"]
         self.wake_fd = assignment["worker_wake"][self.index]
         self.pairs = [RingPairType.open(f"{assignment['folder']}/ring-{a}-{self.index}") for a in range(self.acceptors)]
         self.settings = {}
         self.configure(assignment["settings"])
-        self.housekeeping = Housekeeping(self)
+        self.housekeeping = Housekeeping(self, self.log)
         page.set_counter("worker", self.index, "pid", os.getpid())
         page.set_counter("worker", self.index, "started_ms", clock_ms())
 
@@ -89,9 +93,7 @@ cdef class Worker(Execution):
         """Serves until the supervisor says stop or is gone."""
         cdef int acceptor, worked
         self._set_clock()
-        for acceptor in range(self.acceptors):
-            self.recover(acceptor)
-        self.segments.sweep(set().union(*(named_replies(pair) for pair in self.pairs)))
+        self.take_over()
         self.channel.send({"type": "ready"})
         while True:
             self._set_clock()
@@ -111,12 +113,22 @@ cdef class Worker(Execution):
         self.keyspace.clock = <uint32_t>(self.now_ms // 1000) & 0xFFFFFF
         return 0
 
-    cdef int recover(self, int acceptor) except -1:
-        """Takes over the rings of one acceptor as the last worker left them."""
-        cdef RingPair pair = <RingPair>self.pairs[acceptor]
-        pass_committed(self, pair, acceptor)
-        count_attempt(self, pair, acceptor)
-        return self.publish(pair, acceptor)
+    cdef int take_over(self) except -1:
+        """Goes on where the shard's last worker ended, and counts its death against what it was doing."""
+        cdef int acceptor, refused, weight = weight_of(self.died)
+        cdef RingPair pair
+        for acceptor in range(self.acceptors):
+            pair = <RingPair>self.pairs[acceptor]
+            pass_committed(self, pair, acceptor)
+            refused = count_attempt(self, pair, acceptor, weight)
+            if refused >= 0:
+                name = self.names.get(refused, "?")
+                self.log.warning(f"a request '{name}' killed its worker again and again: it gets an error")
+            self.publish(pair, acceptor)
+        self.segments.sweep(set().union(*(named_replies(pair) for pair in self.pairs)))
+        if self.arena.interrupted_slot == COMMIT_EXPIRY or self.arena.interrupted_slot == COMMIT_INTERNAL:
+            self.housekeeping.count_death(self.arena.interrupted_slot, weight, self.now_ms)
+        return 0
 
     # -- requests
 

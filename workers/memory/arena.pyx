@@ -229,6 +229,8 @@ cdef class Arena(Slabs):
     cdef int recover(self, bint fresh) except -1:
         """Rolls back what is open and brings what is not journalled in line (invariant 4 of pages.pxd)."""
         cdef ArenaHeader *header = self.header
+        if not fresh and header.commit[header.journal_slot] != header.journal_position:
+            self.interrupted_slot, self.interrupted_position = header.journal_slot, header.journal_position
         if self.journal_open():
             self.undo()
         else:
@@ -246,6 +248,7 @@ cdef class Arena(Slabs):
         if fresh:
             punch_unbacked(self)
             memset(header.commit, 0, sizeof(header.commit))
+            header.journal_position = 0
         return 0
 
     # -- for the owner
