@@ -18,6 +18,7 @@ TESTING = re.compile(r"\._testing\w*$")  # give C-only functions to the tests; n
 GROUND = (
     "shardkv.atomic", "shardkv.ring", "shardkv.segment", "shardkv.stats", "shardkv.sleep", "shardkv.hashing", "shardkv.resp",
     "shardkv.number", "shardkv.errors", "shardkv.commands", "shardkv.glob", "shardkv.log",
+    "shardkv.descriptors",
 )
 MIDDLE = ("shardkv.config", "shardkv.layout", "shardkv.control")
 ALLOWED = {

@@ -48,6 +48,7 @@ cdef class Reactor(Turn):
         self.hub.require_auth = bool(settings.get("requirepass"))
         self.listener.protected = settings.enabled("protected-mode") and not self.hub.require_auth
         self.listener.max_clients = settings.number("maxclients")
+        self.listener.read_limit()
         self.listener.keepalive_s = settings.number("tcp-keepalive")
 
     def connections(self) -> list:
@@ -71,6 +72,10 @@ cdef class Reactor(Turn):
         cdef bint sent = self.requests.ask(worker, question, args)
         self.kick()
         return sent
+
+    def set_loading(self, loading: bool) -> None:
+        """Whether commands are refused that need every shard to be served."""
+        self.hub.loading = loading
 
     def pause(self, writes_only: bool) -> None:
         """From now on requests wait: all of them, or those that write."""

@@ -8,7 +8,6 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
 from shardkv.acceptor.client cimport Client, client_doom, deliver, deliver_part
-from shardkv.acceptor.client_table cimport PLACES_MAX
 from shardkv.acceptor.output cimport Payload, payload_copy
 from shardkv.ring cimport (
     IN_SEGMENT,
@@ -159,7 +158,7 @@ cdef class Replies:
 
     cdef int _pass_answer(self, ReplyRecord *record, const char *reply) except -1:
         """Passes an answer to a question of our own on; what nobody awaits is dropped."""
-        if record.token >> 48 == self.clients.epoch and record.token & PLACES_MAX == 0:
+        if record.token == self.requests.internal_token:
             self.hub.cold = True
             self.server.answered(record.sequence, record.part, reply[:record.length])
         return 0

@@ -10,7 +10,8 @@ Invariants
     does not fit stays the first.
  4. A queue is gone through when the ring's head is not the one at which its first client was last tried
     (shardkv/sleep.pxd, invariant 5). Whoever stands in it when that is done waits behind records in the ring.
- 5. The token of place 0 is the acceptor's own: requests that no client made; their `sequence` is the question's number.
+ 5. `internal_token`, that of place 0, is the acceptor's own: requests that no client made; their `sequence` is the
+    question's number. It has the epoch in it: a predecessor's question of the same number gets its reply elsewhere.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
