@@ -124,8 +124,9 @@ cdef class FakeAcceptor:
         self.sequence += 1
 
     def replies(self, most: int = 1 << 30) -> list[tuple[int, bytes]]:
-        """(sequence, RESP) of at most so many published records; what lies in a segment as b'segment'. A reply in pieces
-        counts with its last one; `unfinished` is what came of the next."""
+        """(sequence, RESP) of at most so many published records; what lies in a segment as b'segment'.
+
+        A reply in pieces is there with its last one; `unfinished` is what came of one before that."""
         cdef ReplyRecord *record
         cdef PieceHeader *piece
         answer = []

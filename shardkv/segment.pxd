@@ -1,18 +1,20 @@
-"""Segments: bodies of ring records that are too large for a ring, each a file `seg-<id>` in the instance folder, written
-by one side and removed by the other.
+"""Segments: bodies of ring records that are too large for a ring, each a file `seg-<id>` in the instance folder,
+written by one side and removed by the other.
 
     id = owner << 48 | incarnation << 32 | number     owner: an acceptor's index, or 0x8000 | a worker's
 
 Invariants
- 1. A byte is written (`append`) before it is mapped: a full disk is SegmentError at the writer, never SIGBUS at the reader.
+ 1. A byte is written (`append`) before it is mapped: a full disk is SegmentError at the writer, never SIGBUS at the
+    reader.
  2. A segment is complete before the record that names it is published, and does not change afterwards.
- 3. A name is removed by who takes the record: a worker removes a request's after the commit, an acceptor a reply's when it
-    opens it (the mapping keeps the bytes). A file may have several names, one for each record. Who removed the last of
-    them gives the pages back in steps, so that nobody waits for half a gigabyte to be freed.
+ 3. A name is removed by who takes the record: a worker removes a request's after the commit, an acceptor a reply's when
+    it opens it (the mapping keeps the bytes). A file may have several names, one for each record. Who removed the last
+    of them gives the pages back in steps, so that nobody waits for half a gigabyte to be freed.
  4. No two incarnations of an owner make the same id: a successor cannot meet, as its own, what a record still names.
- 5. A death leaves segments that no record names: complete or not, but not yet appended; or appended behind a ring's tail.
-    The owner's successor removes them (`sweep`) before it makes its first: its names that lie in no ring between head and
-    tail. What lies there is taken, and removed, by the other side: it removes a name before it releases the record.
+ 5. A death leaves segments that no record names: complete or not, but not yet appended; or appended behind a ring's
+    tail. The owner's successor removes them (`sweep`) before it makes its first: its names that lie in no ring between
+    head and tail. What lies there is taken, and removed, by the other side: it removes a name before it releases the
+    record.
 """
 from libc.stdint cimport uint32_t, uint64_t
 from shardkv.ring cimport RingPair

@@ -1,20 +1,20 @@
 """Segments: see segment.pxd."""
 import os
 
-from libc.errno cimport EDQUOT, EEXIST, EFBIG, EINTR, ENOSPC, errno
-from libc.stdint cimport uint32_t, uint64_t
+from libc.errno cimport EDQUOT, EEXIST, EFBIG, EINTR, EMFILE, ENFILE, ENOSPC, errno
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free, malloc
 from posix.fcntl cimport O_APPEND, O_CREAT, O_EXCL, O_RDWR, O_WRONLY, open as c_open
 from posix.mman cimport (
     MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap,
 )
 from posix.stat cimport fstat, stat, struct_stat
-from posix.unistd cimport close, link, unlink, write
+from posix.unistd cimport close as c_close, link as c_link, unlink as c_unlink, write
 
 from shardkv.atomic cimport atomic_load_acquire
 from shardkv.ring cimport IN_SEGMENT, ReplyRecord, RequestRecord, Ring, RingPair, record_at
 
-from shardkv.errors import ARENA_FULL
+from shardkv.errors import ARENA_FULL, NO_DESCRIPTORS
 
 cdef extern from "<fcntl.h>" nogil:
     int O_CLOEXEC
@@ -48,6 +48,8 @@ def no_segment(number: int) -> str:
     """The error text for a request whose segment cannot be made, `number` being the SegmentError's."""
     if number in (ENOSPC, EFBIG, EDQUOT):
         return ARENA_FULL
+    if number in (EMFILE, ENFILE):
+        return NO_DESCRIPTORS
     return f"ERR the request is too large for a ring, and a segment cannot be made: {os.strerror(number)}"
 
 
@@ -110,7 +112,7 @@ cdef class Segment:
                 length -= written
                 self.size += written
         finally:
-            close(fd)
+            c_close(fd)
         return 0
 
     cdef int map(self) except -1:
@@ -132,7 +134,7 @@ cdef class Segment:
             if address == MAP_FAILED:
                 raise failed("map", self.path)
         finally:
-            close(fd)
+            c_close(fd)
         self.address = <char *>address
         return 0
 
@@ -145,7 +147,7 @@ cdef class Segment:
                     self.map()  # to free it in steps
                 except SegmentError:
                     pass
-            unlink(self.path)
+            c_unlink(self.path)
 
     cpdef void close(self):
         if self.address == NULL:
@@ -197,7 +199,7 @@ cdef class SegmentStore:
             fd = c_open(segment.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
             if fd < 0 and errno != EEXIST:
                 raise failed("make", segment.path)
-        close(fd)
+        c_close(fd)
         return segment
 
     cdef Segment open(self, uint64_t id, uint64_t size):
@@ -213,12 +215,12 @@ cdef class SegmentStore:
         other.id = self._next_id()
         other.path = self._path(other.id)
         other.size = segment.size
-        if link(segment.path, other.path) < 0:
+        if c_link(segment.path, other.path) < 0:
             raise failed("name", other.path)
         return other
 
     cdef void remove(self, uint64_t id):
-        unlink(self._path(id))
+        c_unlink(self._path(id))
 
     def sweep(self, named: set[int]) -> None:
         """Removes what a predecessor left and no record names; before the first `create`. Raises OSError."""

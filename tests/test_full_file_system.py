@@ -161,9 +161,8 @@ def test_what_cannot_be_replied_to_has_not_happened(full: Server) -> None:
 
 def test_a_long_request_gets_an_error_and_the_next_one_is_served(full: Server) -> None:
     with Wire(full.port) as wire:
-        assert wire.ask_all([
-            [b"set", b"new", b"x" * 400_000], [b"ping"], [b"echo", b"y" * 200_000], [b"get", b"value:1"],
-        ]) == [f"-{FULL}", "+PONG", f"-{FULL}", VALUES["value:1"]]
+        replies = wire.ask_all([[b"set", b"new", b"x" * 8_000_000], [b"ping"], [b"get", b"value:1"]])
+        assert replies == [f"-{FULL}", "+PONG", VALUES["value:1"]]
         assert wire.ask("exists", "new") == 0
     assert not segments(full)
 

@@ -6,11 +6,12 @@
 
 Invariants
  1. A request leaves exactly one reply record. A handler that fails is rolled back to its error reply.
- 2. Nothing is committed unless its reply is there: inline when short, in a segment when not. Where no segment can be made,
-    what only read is rolled back and replied to in pieces (workers/pieces.pxd), all else rolled back to an error reply.
+ 2. Nothing is committed unless its reply is there: inline when short, in a segment when not. Where no segment can be
+    made, what only read is rolled back and replied to in pieces (workers/pieces.pxd), all else rolled back to an error
+    reply.
  3. A reply record is made of bytes that were written for it: the reply was lent the very room in which its record is
-    completed, or its bytes are copied, or they are in no ring at all. Whoever begins a reply anew, as an error does, has
-    that room lent to it again.
+    completed, or its bytes are copied, or they are in no ring at all. Whoever begins a reply anew, as an error does,
+    has that room lent to it again.
  4. Of a record nothing is believed: command, database, and every length are checked before they are used (BadRecord:
     the acceptor's memory is broken, and the worker stops).
 """
@@ -35,7 +36,7 @@ cdef class Execution:
     cdef list handlers                  # Handler by command id, or None
     cdef dict internal                  # Handler by name, of REQUEST_INTERNAL
     cdef char *denies_oom               # by command id
-    cdef char *reads                    # by command id: it changes nothing but what a reading may, clocks and expired keys
+    cdef char *reads                    # by command id: it changes clocks, deletes what expired, and nothing else
     cdef char *members                  # by command id: see workers/ahead.pxd
     cdef SegmentStore segments
     cdef Segment request_segment        # of the request now executing, or None
@@ -46,7 +47,7 @@ cdef class Execution:
     cdef bint changed                   # the arena has, since the counters were told
 
     cdef bint execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1
-    # Sends a piece of at most `room` bytes, at least REPLY_ROOM, of a reply that goes in pieces; whether it was the last.
+    # Sends a piece of a reply that goes in pieces: `room` bytes at most, REPLY_ROOM at least. Whether it was the last.
     cdef bint send_piece(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t room) except -1
     # Answers a request with this error instead of executing it.
     cdef int answer_error(self, RingPair pair, int acceptor, RequestRecord *record, str text) except -1

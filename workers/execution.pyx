@@ -6,7 +6,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from shardkv.atomic cimport ticks
-from shardkv.resp cimport Reply
+from shardkv.resp cimport Reply, Stretch
 from shardkv.ring cimport (
     IN_SEGMENT, NO_TOUCH, REPLY_ROOM, REPLY_WHOLE, REQUEST_INTERNAL, RING_INLINE_MAX, ReplyRecord, SegmentName,
     reply_begin, ring_advance, ring_append, ring_reserve, ring_room,
@@ -19,6 +19,10 @@ from workers.pieces cimport Pieces
 from shardkv.errors import ARENA_FULL, OUT_OF_MEMORY, CommandError, OutOfMemory
 from shardkv.segment import SegmentError
 from workers.call import BadRecord, Shard
+
+
+cdef inline bint lies_in_ring(Reply reply) noexcept:
+    return reply.lent and reply.elsewhere == 0
 
 
 cdef class Execution:
@@ -119,7 +123,7 @@ cdef class Execution:
     # -- the handler
 
     cdef bint run_handler(self, RingPair pair, RequestRecord *record) except -1:
-        """Runs the request's handler. Returns whether it failed: the reply is its error, its changes are still there."""
+        """Runs the request's handler; returns whether it failed: the reply is its error, its changes are there."""
         try:
             self.take_arguments(record)
             self.handler_of(record).run(self.call)
@@ -191,8 +195,8 @@ cdef class Execution:
     # -- the reply
 
     cdef bint complete(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1:
-        """Appends the record of the call's reply and commits; False: there is no room for its segment, but the request can
-        be executed again, so it has begun to go in pieces."""
+        """Appends the record of the call's reply and commits; False: there is no room for its segment, but the request
+        can be executed again, so it has begun to go in pieces."""
         cdef uint64_t begun = pair.reply.next
         cdef bint again = self.arena.header.journal_used == 0 or self.may_repeat(record)
         try:
@@ -208,7 +212,7 @@ cdef class Execution:
         self.undo()
         if not again:
             self.fail(pair, record, ARENA_FULL)
-        elif not self.call._reply.lent:
+        elif not lies_in_ring(self.call._reply):
             self.begin_pieces(acceptor)
             return False
         self.arena.begin(acceptor, position)
@@ -221,11 +225,11 @@ cdef class Execution:
         return record.kind != REQUEST_INTERNAL and record.command < COMMANDS_MAX and self.reads[record.command]
 
     cdef int respond(self, RingPair pair, RequestRecord *record, uint64_t position) except -1:
-        """Appends the record of the call's reply, behind the published tail. Raises OutOfMemory: no room for a segment."""
+        """Appends the record of the call's reply, behind the published tail. Raises OutOfMemory: for its segment."""
         cdef Reply reply = self.call._reply
         cdef ReplyRecord *answer = <ReplyRecord *>ring_reserve(&pair.reply, REPLY_ROOM)
         cdef SegmentName *name = <SegmentName *>(answer + 1)
-        if reply.lent:
+        if lies_in_ring(reply):
             # Lent was this ring's room (`lend_ring`), so the bytes lie where they belong.
             if reply.bytes != <char *>(answer + 1):
                 raise BadRecord(f"a reply was not written into {pair.path}")
@@ -234,22 +238,30 @@ cdef class Execution:
             self.make_segment(reply)
             reply_begin(answer, record, position, REPLY_WHOLE, sizeof(SegmentName))
             answer.flags = IN_SEGMENT
-            name.id, name.size, name.table = self.reply_segment.id, reply.length, 0
-        answer.length = reply.length
+            name.id, name.size, name.table = self.reply_segment.id, reply.size(), 0
+        answer.length = reply.size()
         ring_append(&pair.reply, answer.size)
         return 0
 
     cdef int make_segment(self, Reply reply) except -1:
+        cdef Stretch *stretch
+        cdef size_t written = 0
+        cdef int number
         try:
             self.reply_segment = self.segments.create()
-            self.reply_segment.append(reply.bytes, reply.length)
+            for number in range(reply.stretch_count):
+                stretch = &reply.stretches[number]
+                self.reply_segment.append(reply.bytes + written, stretch.at - written)
+                self.reply_segment.append(stretch.bytes, stretch.length)
+                written = stretch.at
+            self.reply_segment.append(reply.bytes + written, reply.length - written)
         except SegmentError as error:
             raise OutOfMemory(str(error)) from None
         return 0
 
     cdef int begin_pieces(self, int acceptor) except -1:
         cdef Pieces pieces = Pieces()
-        pieces.length = self.call._reply.length
+        pieces.length = self.call._reply.size()
         pieces.bytes = self.call._reply.take()
         self.in_pieces[acceptor] = pieces
         return 0

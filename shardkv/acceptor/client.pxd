@@ -4,8 +4,8 @@ A Client is a C struct, so that ten thousand idle ones cost little and the hot p
 Connection (connection.pxd) is what Python handlers see of it.
 
 Invariants
- 1. input[start:length] is not yet consumed; `frame` describes the request that begins at input[start]. Of a long request
-    the first frame.spilled bytes are in a segment already (input.pxd), and input[start] is the byte behind them.
+ 1. input[start:length] is not yet consumed; `frame` describes the request that begins at input[start]. Of a long
+    request the first frame.spilled bytes are in a segment already (input.pxd), and input[start] is the byte behind.
  2. Requests are numbered from 0 when accepted (next_request), replies leave in that order (next_reply): the reply
     that is next goes to the output, one that comes earlier waits in its slot. next_reply <= next_request.
  3. slots[n & (slots_capacity - 1)] is request n's, for n in [next_reply, next_reply + slots_capacity); requests without

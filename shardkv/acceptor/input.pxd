@@ -1,15 +1,16 @@
-"""What a client has sent and the parser has not consumed: the buffer's room, from nothing for idle clients to INPUT_LONG;
-and the segment that takes a long request, piece by piece as it comes.
+"""What a client has sent and the parser has not consumed: the buffer's room, from nothing for idle clients to
+INPUT_LONG; and the segment that takes a long request, piece by piece as it comes.
 
 Invariants
- 1. A request that is announced to be longer than LONG_REQUEST spills: what has come of it goes into a segment, at most up
-    to the end of the argument being read, and its room in the buffer is free again. So no request needs a larger buffer,
-    no step takes longer than INPUT_LONG bytes do, and the worker reads the request where it was received.
+ 1. A request that is announced to be longer than LONG_REQUEST spills: what has come of it goes into a segment, at most
+    up to the end of the argument being read, and its room in the buffer is free again. So no request needs a larger
+    buffer, no step takes longer than INPUT_LONG bytes do, and the worker reads the request where it was received.
  2. The segment is the request as it was sent: the frame's spans are places in it (shardkv/ring.pxd, Place). When the
     request is complete, so is the segment, and it is mapped for the router.
  3. It belongs to the client until a record names it (input_give_segment). Else it goes with the request: refused, run
     here, or never completed because the client left.
- 4. A segment that finds no room is removed at once, and what else comes of the request is dropped; then it gets an error.
+ 4. A segment that finds no room is removed at once, and what else comes of the request is dropped; then it gets an
+    error.
 """
 from libc.stdint cimport int64_t
 

@@ -2,8 +2,8 @@
 
 Invariants
  1. A chunk's bytes[sent:length] are unsent; a chunk without unsent bytes is not in the chain.
- 2. A chunk owns its bytes: memory right behind the struct, or a mapped segment (its name is gone already), whose pages go
-    back to the system as they are sent, and the rest in steps when it is dropped (shardkv/segment.pxd, free_some).
+ 2. A chunk owns its bytes: memory right behind the struct, or a mapped segment (its name is gone already), whose pages
+    go back to the system as they are sent, and the rest in steps when it is dropped (shardkv/segment.pxd, free_some).
  3. `bytes` is the sum of unsent bytes, `memory` what the chain occupies (a segment counts with its length).
 """
 from cpython.object cimport PyObject
@@ -40,5 +40,6 @@ cdef void payload_free(Payload *payload) noexcept nogil
 cdef bint payload_copy(Payload *payload, const char *data, uint64_t length) noexcept nogil
 cdef bint output_append(Output *output, const char *data, uint64_t length) noexcept nogil  # copies
 cdef bint output_append_payload(Output *output, Payload *payload) noexcept nogil           # takes the payload
-cdef int64_t output_send(Output *output, int fd) noexcept nogil                            # bytes sent, or -errno; SEND_STEP: there may be room for more
+# Bytes sent, or -errno. SEND_STEP or more: there may be room for what is left.
+cdef int64_t output_send(Output *output, int fd) noexcept nogil
 cdef void output_free(Output *output) noexcept nogil

@@ -12,7 +12,6 @@ from shardkv.acceptor.output cimport Payload, payload_copy
 from shardkv.ring cimport (
     IN_SEGMENT,
     REPLY_PIECE,
-    REPLY_ROOM,
     REPLY_WHOLE,
     PieceHeader,
     ReplyRecord,

@@ -76,8 +76,8 @@ cdef class Requests:
         return self.queues[worker].first != NULL and (
             atomic_load_acquire(&self.rings[worker].shared.head) != self.queues[worker].tried_at
         )
-    # For each long part a name of the request's segment, which is made if the client has none, with the part's places in
-    # it. `owners`: the worker of each key, when each gets its own only. Raises SegmentError: there is none then.
+    # For each long part a name of the request's segment, which is made if the client has none, with the part's places
+    # in it. `owners`: the worker of each key, when each gets its own only. Raises SegmentError: there is none then.
     cdef list make_segments(self, Client *client, Spec *spec, const uint16_t *owners)
     # Writes the record of a part whose room was reserved.
     cdef void append(
