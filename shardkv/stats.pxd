@@ -25,7 +25,7 @@ cdef enum Counter:
     USED_MEMORY, PEAK_MEMORY, ARENA_BYTES, KEYS, EXPIRES, PID, RESTARTS, STARTED_MS, ACTIVE_EXPIRE_US,
     EXPIRE_CYCLES_CUT, LAZYFREE_PENDING, LAZYFREED_OBJECTS
     WAKE_UPS, ROLLBACKS, RECOVERED_REPLIES, EXPIRED_STALE_PERC, CPU_USER_US, CPU_SYS_US
-    TOTAL_ACTIVE_EXPIRE_SAMPLES, CHANGES, EXPIRED_SUBKEYS
+    TOTAL_ACTIVE_EXPIRE_SAMPLES, CHANGES, EXPIRED_SUBKEYS, PAUSED_WORK
 
 cdef struct ControlHeader:
     uint64_t magic
@@ -45,6 +45,9 @@ cdef struct ProcessBlock:
     uint64_t database_expires[16]
     uint64_t database_ttl_sum[16]  # ms, estimate, for avg_ttl
     uint64_t database_subexpiry[16]  # worker: hashes with expiring fields
+    # Worker, for each kind of its own work (workers/housekeeping.pxd):
+    uint64_t work_deaths[2]      # weight of the deaths in it
+    uint64_t work_resume_ms[2]   # unix time when it goes on after the last of them
 
 cdef struct CommandBlock:
     uint64_t calls

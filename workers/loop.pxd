@@ -34,12 +34,16 @@ cdef class Worker(Execution):
     cdef int wake_fd                    # ours
     cdef int epoll                      # of wake_fd and the control channel
     cdef object channel
+    cdef object log
+    cdef dict names                     # of the commands, by id
+    cdef int died                       # how the shard's last worker ended, as its supervisor saw it
     cdef int64_t now_ms
     cdef bint stopping
     cdef Polling polling
 
-    cdef int recover(self, int acceptor) except -1
+    cdef int take_over(self) except -1
     cdef int serve(self, int acceptor) except -1
+    cdef int serve_piece(self, RingPair pair, int acceptor) except -1
     cdef int publish(self, RingPair pair, int acceptor) except -1
     cdef int sleep(self) except -1
     cdef int _watch(self, int fd, uint32_t events) except -1

@@ -1,18 +1,20 @@
 from asyncio import AbstractEventLoop
-from typing import Any
+from typing import Any, Protocol
 
 from shardkv.acceptor.calls import LocalCalls
 from shardkv.acceptor.connection import Connection
-from shardkv.acceptor.server import Server
 from shardkv.acceptor.specs import CommandTable
 from shardkv.config import Settings
 from shardkv.stats import ControlPage
+
+class Asker(Protocol):
+    def answered(self, number: int, worker: int, reply: bytes) -> None: ...
 
 class Reactor:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        server: Server,
+        server: Asker,
         table: CommandTable,
         assignment: dict[str, Any],
         page: ControlPage,
@@ -25,6 +27,7 @@ class Reactor:
     def connections(self) -> list[Connection]: ...
     def complete(self, connection: Connection, sequence: int, reply: bytes) -> None: ...
     def ask(self, worker: int, question: int, args: list[bytes]) -> bool: ...
+    def set_loading(self, loading: bool) -> None: ...
     def pause(self, writes_only: bool) -> None: ...
     def unpause(self) -> None: ...
     def stop_accepting(self) -> None: ...

@@ -2,15 +2,17 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import logging
 import os
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 import uvloop
 
-from shardkv.acceptor.calls import LocalCalls
+from shardkv.acceptor.calls import LocalCalls, load_handlers
 from shardkv.acceptor.connection import Connection
 from shardkv.acceptor.decode import decode
 from shardkv.acceptor.reactor import Reactor
@@ -19,9 +21,15 @@ from shardkv.acceptor.specs import CommandTable
 from shardkv.commands import table
 from shardkv.config import Settings
 from shardkv.control import Channel, Message
+from shardkv.descriptors import beside_clients, raise_limit
 from shardkv.errors import CommandError
+from shardkv.hashing import set_secret
 from shardkv.log import Log
 from shardkv.stats import ControlPage
+
+# Made before any fork: all acceptors share them.
+SPECS = CommandTable(table.COMMANDS)
+HANDLERS = load_handlers(table.COMMANDS)
 
 TICK_SECONDS = 0.1
 STOP_SECONDS = 0.5  # for replies on their way when the supervisor says stop
@@ -35,7 +43,7 @@ WATCHED = (
 
 
 class _LogHandler(logging.Handler):
-    """Passes what is logged on to the server's log."""
+    """Passes what is logged on to the server's log; each line of a traceback is a line of the log."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -43,7 +51,10 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         write = self._log.warning if record.levelno >= logging.WARNING else self._log.notice
-        write(self.format(record))
+        write(record.getMessage())
+        if record.exc_info:
+            for line in logging.Formatter().formatException(record.exc_info).splitlines():
+                write(line)
 
 
 class Server:
@@ -51,13 +62,13 @@ class Server:
 
     def __init__(self, assignment: dict[str, Any], channel: Channel) -> None:
         """Takes over what `assignment` says. Raises OSError, RingError, ControlPageError."""
+        set_secret(bytes.fromhex(assignment["secret"]))
         self.index: int = assignment["index"]
         self.acceptors: int = assignment["acceptors"]
         self.workers: int = assignment["workers"]
         self.epoch: int = assignment["epoch"]
         self.run_id: str = assignment["run_id"]
         self.config_file: str = assignment["config_file"]
-        self.table = table
         self.settings = Settings.from_wire(assignment["settings"])
         self.page = ControlPage.open(os.path.join(assignment["folder"], "control"))
         self.page.set_counter("acceptor", self.index, "pid", os.getpid())
@@ -67,11 +78,14 @@ class Server:
         self._numbers = itertools.count(1)
         self._asked_workers: dict[int, tuple[asyncio.Future[list[Any]], dict[int, bytes]]] = {}
         self._asked_supervisor: dict[int, asyncio.Future[list[Any]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._pause_end: asyncio.TimerHandle | None = None
         self._start_logging()
-        calls = LocalCalls(table.COMMANDS)
-        calls.server = self
-        self.reactor = Reactor(self.loop, self, CommandTable(table.COMMANDS), assignment, self.page, calls)
+        calls = LocalCalls(HANDLERS, self, self._complete)
+        self.reactor = Reactor(self.loop, self, SPECS, assignment, self.page, calls)
+        self._beside_clients = beside_clients(self.acceptors, self.workers, len(assignment["listen"]))
+        self.settings.guard("maxclients", self._check_clients)
+        self._set_loading(assignment["loading"])
         self._configure("")
         for name in WATCHED:
             self.settings.on_change(name, self._configure)
@@ -85,7 +99,21 @@ class Server:
         logger.setLevel(logging.INFO)
 
     def _configure(self, text: str) -> None:
+        raise_limit(self.settings.number("maxclients") + self._beside_clients)
         self.reactor.configure(self.settings)
+
+    def _check_clients(self, count: int) -> None:
+        # Raises ValueError when there cannot be descriptors for so many clients; what this process may, all may.
+        possible = raise_limit(count + self._beside_clients) - self._beside_clients
+        if possible < count:
+            raise ValueError(
+                "The operating system is not able to handle the specified number of clients, "
+                f"try with {max(possible, 0)}"
+            )
+
+    def _set_loading(self, loading: bool) -> None:
+        self.loading = loading
+        self.reactor.set_loading(loading)
 
     def run(self) -> None:
         """Serves until the supervisor says stop or is gone."""
@@ -104,6 +132,9 @@ class Server:
     def connections(self) -> list[Connection]:
         """This acceptor's connections."""
         return self.reactor.connections()
+
+    def _complete(self, client: Connection, sequence: int, reply: bytes) -> None:
+        self.reactor.complete(client, sequence, reply)
 
     # -- CLIENT PAUSE
 
@@ -128,7 +159,7 @@ class Server:
     async def ask_workers(self, name: bytes, *args: bytes) -> list[Any]:
         """Has every worker run an internal command, behind what was sent to it before; returns their values in order.
 
-        Raises CommandError when one of them answers an error.
+        Raises CommandError when one of them replies with an error.
         """
         number = next(self._numbers)
         future: asyncio.Future[list[Any]] = self.loop.create_future()
@@ -139,7 +170,7 @@ class Server:
         return await future
 
     def answered(self, number: int, worker: int, reply: bytes) -> None:
-        """A worker's answer; the reactor calls it."""
+        """Takes a worker's reply; the reactor calls it."""
         future, replies = self._asked_workers.get(number, (None, {}))
         replies[worker] = reply
         if future is None or len(replies) < self.workers:
@@ -157,12 +188,16 @@ class Server:
     async def ask_acceptors(self, kind: str, args: dict[str, Any]) -> list[Any]:
         """Has every acceptor, this one too, answer question `kind`; returns what those that live said, in order."""
         if self.acceptors == 1:
-            return [questions[kind](self, args)]
+            return [await self._answer_to(kind, args)]
         return await self._ask({"type": "ask", "kind": kind, "args": args})
 
     async def ask_supervisor(self, kind: str, args: dict[str, Any]) -> list[Any]:
         """Sends a request of `kind` and waits for its answer. Raises CommandError when it is refused."""
         return await self._ask({"type": kind, **args})
+
+    async def _answer_to(self, kind: str, args: dict[str, Any]) -> Any:
+        answer = questions[kind](self, args) if kind in questions else None
+        return await answer if inspect.isawaitable(answer) else answer
 
     async def _ask(self, message: Message) -> list[Any]:
         number = next(self._numbers)
@@ -170,14 +205,6 @@ class Server:
         self._asked_supervisor[number] = future
         self._channel.send({**message, "id": number})
         return await future
-
-    def tell_supervisor(self, message: Message) -> None:
-        """Sends a message that has no answer."""
-        self._channel.send(message)
-
-    def apply(self, changes: dict[str, str]) -> None:
-        """Takes changed directives, as canonical texts that were checked."""
-        self.settings.apply(changes)
 
     def _control(self) -> None:
         try:
@@ -190,16 +217,25 @@ class Server:
     def _handle(self, message: Message) -> None:
         match message["type"]:
             case "config":
-                self.apply(message["changes"])
+                self.settings.apply(message["changes"])
                 self._channel.send({"type": "answer", "id": message["id"]})
             case "ask":
-                answer = questions.get(message["kind"])
-                value = answer(self, message["args"]) if answer else None
-                self._channel.send({"type": "answer", "id": message["id"], "value": value})
+                self._start(self._answer_question(message))
             case "answer":
                 self._take_answer(message)
+            case "loaded":
+                self._set_loading(False)
             case "stop":
                 self._stop()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)  # the loop itself holds only a weak reference
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_question(self, message: Message) -> None:
+        value = await self._answer_to(message["kind"], message["args"])
+        self._channel.send({"type": "answer", "id": message["id"], "value": value})
 
     def _take_answer(self, message: Message) -> None:
         future = self._asked_supervisor.pop(message["id"], None)

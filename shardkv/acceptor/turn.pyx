@@ -38,7 +38,7 @@ from shardkv.acceptor.specs cimport CommandTable
 from shardkv.atomic cimport ticks
 from shardkv.polling cimport pause, poll_begin, poll_found, poll_gave_up, poll_woken, poll_yield
 from shardkv.ring cimport RingPair
-from shardkv.segment cimport SegmentStore
+from shardkv.segment cimport SegmentStore, named_requests
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, fall_asleep, stay_awake
 from shardkv.stats cimport BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED
 
@@ -52,7 +52,7 @@ cdef class Turn:
         self, loop: object, server: object, table: CommandTable, assignment: dict, page: ControlPage, calls: object
     ) -> None:
         """Opens the rings of acceptor `assignment["index"]` and takes its listening sockets."""
-        cdef SegmentStore segments = SegmentStore(assignment["folder"])
+        cdef SegmentStore segments = SegmentStore(assignment["folder"], assignment["index"], assignment["epoch"])
         cdef Division division
         cdef Router router
         cdef int index = assignment["index"]
@@ -61,6 +61,7 @@ cdef class Turn:
         self.turn_ticks = page.header.ticks_per_ms * TURN_US // 1000
         self.clients = ClientTable(assignment["epoch"])
         pairs = [RingPair.open(f"{assignment['folder']}/ring-{index}-{w}") for w in range(assignment["workers"])]
+        segments.sweep(set().union(*(named_requests(pair) for pair in pairs)))
         self.requests = Requests(page, pairs, assignment["worker_wake"], segments, self.clients.epoch)
         self.replies = Replies(pairs, self.clients, self.requests, segments, server)
         division = Division(table, page, index, self.requests)
@@ -120,8 +121,8 @@ cdef class Turn:
             self.clients.free_removed()
             timeout = 0
             if self.hub.cold:
-                return self.hub.queue_first == NULL and self._may_sleep()
-            found = self.hub.queue_first != NULL or self._look(deadline)
+                return self.hub.queue_first == self.hub.dirty == NULL and self._may_sleep()
+            found = self.hub.queue_first != NULL or self.hub.dirty != NULL or self._look(deadline)
             if ticks() > deadline:
                 return False
             if found or not self._may_sleep():

@@ -8,14 +8,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 
-from shardkv.config.directives import BY_NAME, DIRECTIVES, STATEMENTS, Directive
+from shardkv.config.directives import (
+    BY_NAME,
+    DIRECTIVES,
+    LATER_ALIASES,
+    MODULE_PREFIXES,
+    NO_MODULES,
+    STATEMENTS,
+    Directive,
+)
 from shardkv.config.kinds import Value
 from shardkv.config.parser import Statement, split_arguments
-from shardkv.config.rewrite import rewrite_file
 from shardkv.errors import CommandError
 from shardkv.glob import matches as glob_matches
 
 OnChange = Callable[[str], None]
+Guard = Callable[[int], None]
 
 
 class ConfigError(CommandError):
@@ -31,6 +39,7 @@ class Settings:
         self._texts["dir"] = self.base
         self._values: dict[str, Value] = {}
         self._callbacks: dict[str, list[OnChange]] = {}
+        self._guards: dict[str, Guard] = {}
 
     @staticmethod
     def from_wire(texts: Mapping[str, str]) -> Settings:
@@ -69,12 +78,12 @@ class Settings:
         return self._texts[BY_NAME[name].name].split()
 
     def match(self, pattern: str) -> dict[str, str]:
-        """What CONFIG GET answers for one pattern: names, aliases included, with their texts."""
+        """What CONFIG GET returns for one pattern: names, aliases included, with their texts."""
         lowered = pattern.lower()
         if not any(sign in pattern for sign in "[*?"):
             return {lowered: self.get(lowered)} if lowered in BY_NAME else {}
         glob = lowered.encode(errors="surrogateescape")
-        shown = (name for name, directive in BY_NAME.items() if not directive.hidden)
+        shown = (name for name, known in BY_NAME.items() if not known.hidden and name not in LATER_ALIASES)
         return {name: self.get(name) for name in shown if glob_matches(glob, name.encode())}
 
     def set(self, changes: Mapping[str, str], local: bool = False) -> None:
@@ -115,6 +124,8 @@ class Settings:
             parsed = os.path.normpath(os.path.join(before, parsed))
             if not os.path.isdir(parsed):
                 raise ValueError("Not a directory" if os.path.exists(parsed) else "No such file or directory")
+        if directive.name in self._guards:
+            self._guards[directive.name](int(parsed))
         return parsed
 
     def apply(self, texts: Mapping[str, str]) -> None:
@@ -127,12 +138,16 @@ class Settings:
             for callback in self._callbacks.get(name, ()):
                 callback(texts[name])
 
+    def guard(self, name: str, check: Guard) -> None:
+        """Has `check(value)` asked before `set` takes a number; it raises ValueError with the reason to refuse it."""
+        self._guards[name] = check
+
     def on_change(self, name: str, callback: OnChange) -> None:
         """Calls `callback(text)` after each change of a directive. Raises KeyError."""
         self._callbacks.setdefault(BY_NAME[name].name, []).append(callback)
 
     def load(self, statements: Iterable[Statement]) -> list[str]:
-        """Takes the statements of a configuration in order and answers warnings. Raises ConfigFileError."""
+        """Takes the statements of a configuration in order and returns warnings. Raises ConfigFileError."""
         warnings: list[str] = []
         seen: set[tuple[str, str]] = set()
         for statement in statements:
@@ -165,18 +180,14 @@ class Settings:
             raise statement.error("a zero byte does not belong here")
         return os.path.normpath(os.path.join(self.base, text)) if directive.name == "dir" else text
 
-    def rewrite(self, path: str) -> None:
-        """CONFIG REWRITE: see shardkv/config/rewrite.py. Raises OSError, ConfigFileError."""
-        rewrite_file(self, path)
-
 
 def _refused(name: str, reason: str) -> ConfigError:
     return ConfigError(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
 
 
 def _other_statement(statement: Statement) -> list[str]:
-    if "." in statement.name and statement.arguments:
-        return [f"{statement.name}: modules are not supported: the line is ignored"]
+    if ("." in statement.name or statement.name.startswith(MODULE_PREFIXES)) and statement.arguments:
+        return [f"{statement.name}: {NO_MODULES}"]
     if statement.name not in STATEMENTS:
         raise statement.error("unknown directive")
     low, high, warning = STATEMENTS[statement.name]
