@@ -125,7 +125,7 @@ cdef class Worker(Execution):
                 name = self.names.get(refused, "?")
                 self.log.warning(f"a request '{name}' killed its worker again and again: it gets an error")
             self.publish(pair, acceptor)
-        self.segments.sweep(set().union(*(named_replies(pair) for pair in self.pairs)))
+        self.segments.sweep(named_replies(self.pairs))
         if self.arena.interrupted_slot == COMMIT_EXPIRY or self.arena.interrupted_slot == COMMIT_INTERNAL:
             self.housekeeping.count_death(self.arena.interrupted_slot, weight, self.now_ms)
         return 0

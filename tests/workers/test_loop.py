@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -93,6 +94,7 @@ class Instance:
         }
         self.replies: list[tuple[int, bytes]] = []
         self.deaths = 0
+        self.file_limit = 0  # bytes that the worker's files may have; 0: any
         self.poisoned_slot = -1  # whoever changes something in a transaction of this commit slot dies
         self._start(0)
 
@@ -103,6 +105,8 @@ class Instance:
             faulthandler.disable()  # who dies here does so on purpose
             try:
                 worker = take_shard(self.assignment, FakeChannel())  # type: ignore[arg-type]
+                if self.file_limit:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_limit, self.file_limit))
                 if self.poisoned_slot >= 0:
                     crash_after(1, lambda: self._die_in_slot(worker.arena))
                 else:
@@ -148,6 +152,13 @@ class Instance:
             os.eventfd_write(self.assignment["worker_wake"][0], 1)
             self.revive()
             os.sched_yield()
+
+    def take_piece(self) -> bool:
+        """Takes one record of a reply in pieces; False: there was none."""
+        before = len(self.acceptor.unfinished)
+        self.replies += self.acceptor.replies(1)
+        os.eventfd_write(self.assignment["worker_wake"][0], 1)
+        return len(self.acceptor.unfinished) != before
 
     def revive(self) -> None:
         """Starts a new worker if the last one died."""
@@ -303,3 +314,60 @@ def test_a_long_reply_travels_in_a_segment(tmp_path: Path, length: int) -> None:
         made.settle(length // 1000 + 1)
         expected = b"segment" if length > 131_072 else b"$130000\r\n"
         assert made.replies[-1][1].startswith(expected)
+
+
+def test_a_reply_in_pieces_is_whole_whenever_the_worker_dies(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        for number in range(30):
+            made.send((b"append", b"{k}long", b"%05d" % number * 20_000))
+        made.settle(30)
+        made.file_limit = 65536  # no segment can be made
+        text = b"".join(b"%05d" % number * 20_000 for number in range(30))
+        sent = 30
+        for taken in (0, 1, 2, 5):
+            made.start_over()
+            made.send((b"get", b"{k}long"))
+            sent += 1
+            for _ in range(taken):  # of the pieces; then the ring is full of others
+                wait_until(lambda: made.take_piece(), "a piece")
+            made.start_over()
+            made.settle(sent)
+            assert made.replies[-1] == (sent - 1, b"$%d\r\n%b\r\n" % (len(text), text))
+        assert len(made.replies) == sent
+
+
+def test_a_reply_in_pieces_survives_a_death_at_each_store(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        for _ in range(3):
+            made.send((b"append", b"{k}long", b"x" * 100_000))
+        made.settle(3)
+        made.file_limit = 65536
+        crash, sent, died = 0, 3, True
+        while died:
+            crash += 1
+            made.deaths = 0
+            made.start_over(crash)
+            made.send((b"get", b"{k}long"))
+            made.send((b"strlen", b"{k}long"))
+            sent += 2
+            made.settle(sent)
+            assert made.replies[-2:] == [(sent - 2, b"$300000\r\n" + b"x" * 300_000 + b"\r\n"), (sent - 1, b":300000\r\n")]
+            died = made.deaths > 0
+        assert crash > 3
+
+
+def test_while_a_reply_is_in_pieces_other_acceptors_are_served(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        for _ in range(30):
+            made.send((b"append", b"{k}long", b"x" * 100_000))
+        made.settle(30)
+        made.file_limit = 65536
+        made.start_over()
+        made.send((b"get", b"{k}long"))
+        made.send((b"incr", b"{k}count"))
+        wait_until(lambda: made.take_piece(), "a piece")
+        made.other.request(command_id("incr"), b"incr", b"{k}count")
+        os.eventfd_write(made.assignment["worker_wake"][0], 1)
+        assert wait_until(lambda: made.other.replies(), "the other's reply") == [(0, b":1\r\n")]
+        made.settle(32)
+        assert made.replies[-1] == (31, b":2\r\n")
