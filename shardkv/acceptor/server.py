@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 
-from shardkv.acceptor.calls import LocalCalls
+from shardkv.acceptor.calls import LocalCalls, load_handlers
 from shardkv.acceptor.connection import Connection
 from shardkv.acceptor.decode import decode
 from shardkv.acceptor.reactor import Reactor
@@ -26,6 +26,10 @@ from shardkv.errors import CommandError
 from shardkv.hashing import set_secret
 from shardkv.log import Log
 from shardkv.stats import ControlPage
+
+# Made before any fork: all acceptors share them.
+SPECS = CommandTable(table.COMMANDS)
+HANDLERS = load_handlers(table.COMMANDS)
 
 TICK_SECONDS = 0.1
 STOP_SECONDS = 0.5  # for replies on their way when the supervisor says stop
@@ -77,8 +81,8 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pause_end: asyncio.TimerHandle | None = None
         self._start_logging()
-        calls = LocalCalls(table.COMMANDS, self, self._complete)
-        self.reactor = Reactor(self.loop, self, CommandTable(table.COMMANDS), assignment, self.page, calls)
+        calls = LocalCalls(HANDLERS, self, self._complete)
+        self.reactor = Reactor(self.loop, self, SPECS, assignment, self.page, calls)
         self._beside_clients = beside_clients(self.acceptors, self.workers, len(assignment["listen"]))
         self.settings.guard("maxclients", self._check_clients)
         self._set_loading(assignment["loading"])

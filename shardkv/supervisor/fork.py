@@ -26,7 +26,7 @@ from typing import NoReturn
 import shardkv
 from shardkv.control import Channel, Message
 from shardkv.log import Log
-from shardkv.supervisor.child import block_signals, part_from, restore_signals
+from shardkv.supervisor.child import block_signals, give_back_code, part_from, restore_signals
 
 # By kind: the module whose `main(assignment, channel)` runs the child and returns its exit status. Named, not imported:
 # the supervisor knows of them no more than that.
@@ -39,10 +39,13 @@ _mains: dict[str, Callable[[Message, Channel], int]] = {}
 
 def load_programs() -> None:
     """Imports what children run. From here on the pages of all that is imported are shared by all processes."""
+    gc.disable()  # all of it stays
     _find_beside_us("workers")
     for kind, name in PROGRAMS.items():
         _mains[kind] = importlib.import_module(name).main
     gc.freeze()  # a child's collector does not look at it, and so does not write to it
+    gc.enable()
+    give_back_code()
 
 
 def _find_beside_us(package: str) -> None:

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from dataclasses import dataclass, field
 
@@ -33,7 +32,7 @@ class Instance:
     worker_wake: list[int]
     acceptor_wake: list[int]
     warnings: list[str] = field(default_factory=list)
-    run_id: str = field(default_factory=lambda: secrets.token_hex(20))
+    run_id: str = field(default_factory=lambda: os.urandom(20).hex())
 
     def listening(self, acceptor: int) -> list[int]:
         """Descriptors of an acceptor's listening sockets."""
