@@ -129,6 +129,7 @@ class Server:
             connections, place = self.reactor.connections(place, STEP)
             for connection in connections:
                 yield connection
+            self.reactor.kick()  # what was done to them takes effect
             await asyncio.sleep(0)
 
     def _complete(self, client: Connection, sequence: int, reply: bytes) -> None:

@@ -19,6 +19,10 @@ class FakeReactor:
     def __init__(self, end: int) -> None:
         self.end = end
         self.asked: list[int] = []
+        self.kicks = 0
+
+    def kick(self) -> None:
+        self.kicks += 1
 
     def connections(self, place: int, count: int) -> tuple[list[int], int]:
         self.asked.append(place)
@@ -48,6 +52,7 @@ def test_the_loop_goes_on_between_steps(end: int) -> None:
 
     found, turns = asyncio.run(main())
     assert found == [place for place in range(1, end) if place % 2]
+    assert server.reactor.kicks == len(server.reactor.asked)
     assert turns >= len(server.reactor.asked) - 1 >= (len(found) - 1) // STEP
 
 
