@@ -1,7 +1,8 @@
 """Arenas made, opened and checked: see arena.pxd."""
 from libc.errno cimport errno
-from libc.string cimport memset, strerror
+from libc.string cimport memcmp, memcpy, memset, strerror
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
+from shardkv.hashing cimport SECRET_BYTES, hash_secret
 from workers.memory.audit cimport arena_blocks, arena_fingerprint, check_arena, punch_unbacked
 from workers.memory.format cimport (
     ARENA_MAGIC,
@@ -15,7 +16,7 @@ from workers.memory.format cimport (
     UNBACKED,
     PageInfo,
 )
-from workers.memory.journal cimport JOURNAL_KEEP
+from workers.memory.journal cimport JOURNAL_KEEP, journal_reserve
 
 import os
 import resource
@@ -35,6 +36,7 @@ CAPACITY_MIN = 1 << 20              # bytes of heap that `capacity` may ask for
 CAPACITY_DEFAULT_MIN = GIB
 CAPACITY_MAX = 768 * GIB            # keeps every offset below 2^40
 JOURNAL_MIN = 64 << 20
+FIRST_PAGES = 128                   # of the heap, provided with the arena: the reserve, and what an empty keyspace takes
 ALIGN = HEADER_BYTES
 
 
@@ -70,7 +72,8 @@ cdef class Arena(Slabs):
         """Opens the arena at `path`, making it if there is none, and rolls back what a death left open.
 
         `capacity` is the heap's size in bytes for a new arena (default: the size of the folder's file system); an
-        existing one keeps its own. `fresh` says that no request ring outlived the last user: everything is checked
+        existing one keeps its own. Its hashes are made with the process's secret (hashing.pxd), which must be that of
+        an existing arena. `fresh` says that no request ring outlived the last user: everything is checked
         and the commit words are zeroed. Raises ArenaError with one line that tells what to do.
         """
         try:
@@ -115,10 +118,11 @@ cdef class Arena(Slabs):
             header.pages_start = HEADER_BYTES + journal
             header.heap_start = start
             header.capacity_pages = pages
+            memcpy(header.secret, hash_secret(), SECRET_BYTES)
             arena.infos = <PageInfo *>(arena.base + header.pages_start)
-            arena.back_to(1)
-            arena.infos[0].kind = RESERVED
             header.top_page = 1
+            arena.back_to(1 + FIRST_PAGES)
+            arena.infos[0].kind = RESERVED
             os.rename(draft, path)
         except BaseException:
             if os.path.exists(draft):
@@ -177,6 +181,8 @@ cdef class Arena(Slabs):
                 f"holds shard {header.shard} of {header.shards}, not {shard} of {shards}: "
                 f"start with --workers {header.shards}, or move it away to start empty"
             )
+        if memcmp(header.secret, hash_secret(), SECRET_BYTES) != 0:
+            return "was made by another instance: put it back there, or move it away to start empty"
         damage = "is damaged ({}): restore it, or move it away to start empty"
         if not CAPACITY_MIN <= header.capacity_pages * PAGE_BYTES <= CAPACITY_MAX or header.capacity_pages >> 32:
             return damage.format(f"capacity of {header.capacity_pages} pages")
@@ -224,6 +230,10 @@ cdef class Arena(Slabs):
     cdef int recover(self, bint fresh) except -1:
         """Rolls back what is open and brings what is not journalled in line (invariant 4 of pages.pxd)."""
         cdef ArenaHeader *header = self.header
+        cdef uint64_t kept
+        self.ready_journal(min(journal_reserve(header.backed_pages), header.journal_limit))
+        if not fresh and header.commit[header.journal_slot] != header.journal_position:
+            self.interrupted_slot, self.interrupted_position = header.journal_slot, header.journal_position
         if self.journal_open():
             self.undo()
         else:
@@ -236,11 +246,14 @@ cdef class Arena(Slabs):
                 fault = str(error)
         if fault:
             raise ArenaError(f"arena {self.path} is damaged ({fault}): restore it, or move it away to start empty")
+        kept = max(<uint64_t>JOURNAL_KEEP, self.journal_ready)
+        self.punch(header.journal_start + kept, header.journal_limit - kept)
         self.lower_backed(header.top_page)
-        self.punch(header.journal_start + JOURNAL_KEEP, header.journal_limit - JOURNAL_KEEP)
+        self.restore_reserve()
         if fresh:
             punch_unbacked(self)
             memset(header.commit, 0, sizeof(header.commit))
+            header.journal_position = 0
         return 0
 
     # -- for the owner

@@ -212,7 +212,11 @@ def bulks(reply: bytes) -> list[bytes]:
 
 
 NAME = st.sampled_from([*(b"%d" % n for n in range(8)), b"x", b"", b"z" * 70, b"w" * 2000])
-VALUE = st.sampled_from([b"", b"1", b"-0", b"long" * 20, b"longer" * 300, b"boxed" * 1000, b"boxed!" * 1000])
+# Of them some of 254 to 256 bytes: a compact entry's value has 255 at most, and its block some bytes more.
+VALUE = st.sampled_from([
+    b"", b"1", b"-0", b"c" * 254, b"d" * 255, b"e" * 256, b"long" * 20, b"longer" * 300, b"boxed" * 1000,
+    b"boxed!" * 1000,
+])
 STEP: st.SearchStrategy[tuple[str, list[tuple[bytes, ...]]]] = st.one_of(
     st.tuples(st.just("hset"), st.lists(st.tuples(NAME, VALUE), min_size=1, max_size=6)),
     st.tuples(st.just("hdel"), st.lists(NAME.map(lambda name: (name,)), min_size=1, max_size=6)),

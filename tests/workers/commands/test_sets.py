@@ -304,3 +304,16 @@ def test_a_scan_misses_nothing_while_the_set_grows_and_shrinks() -> None:
             if cursor == b"0":
                 break
         assert {b"old%d" % n for n in range(2000)} <= seen
+
+
+@pytest.mark.parametrize(
+    ("command", "value", "most"), [("sadd", None, 38), ("hset", b"value:01", 46), ("zadd", b"1.5", 56)]
+)
+def test_a_member_of_twenty_bytes_takes_little(command: str, value: bytes | None, most: int) -> None:
+    with executor() as shard:
+        before = shard.arena.used_bytes
+        for number in range(150_000):
+            member = b"element:%012d" % number
+            words = [member] if value is None else [member, value] if command == "hset" else [value, member]
+            shard.run(command, b"key", *words)
+        assert (shard.arena.used_bytes - before) / 150_000 <= most
