@@ -4,7 +4,7 @@ Handlers know the process they run in as a Host, and nothing of how it is put to
 """
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,8 +25,8 @@ class Host(Protocol):
     run_id: str
     config_file: str
 
-    def connections(self) -> list[Connection]:
-        """Returns this acceptor's connections."""
+    def connections(self) -> AsyncIterator[Connection]:
+        """Yields this acceptor's connections, and lets others go on after every few of them."""
 
     def pause(self, until_ms: int, writes_only: bool) -> None:
         """Lets commands wait until a unix time in milliseconds: all of them, or those that write."""

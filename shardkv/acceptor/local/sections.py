@@ -122,7 +122,7 @@ def memory(facts: Facts) -> Iterator[str]:
     yield f"rss_overhead_ratio:{found.rss_ratio:.2f}"
     yield f"rss_overhead_bytes:{found.rss - found.arenas}"
     yield f"mem_fragmentation_ratio:{found.fragmentation:.2f}"
-    yield f"mem_fragmentation_bytes:{found.rss - found.used}"
+    yield f"mem_fragmentation_bytes:{found.arenas - found.used}"
     yield "mem_not_counted_for_evict:0"
     yield "mem_replication_backlog:0"
     yield "mem_total_replication_buffers:0"
