@@ -36,7 +36,7 @@ class Part:
 
 
 PARTS = {
-    "throughput": Part(throughput.measure, "redis-benchmark's tests at depth 1 and 16, CPU time a request", rounds=5),
+    "throughput": Part(throughput.measure, "redis-benchmark's tests at depth 1 and 16, CPU time a request", rounds=7),
     "latency": Part(rates.latency, "1, 4 and 50 clients, one request at a time", rounds=5, all_rivals=True),
     "busy": Part(rates.busy, "the same beside four busy processes", rounds=3),
     "rates": Part(rates.measure, "depth 1 and 16 under a generator that costs less", rounds=3, all_rivals=True),
@@ -80,7 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=PARTS, help="only this part; may be repeated")
     parser.add_argument("--test", action="append", choices=sorted(TESTS), help="only this row; likewise")
     parser.add_argument("--rival", action="append", choices=rivals.KINDS, help="only this one; likewise")
-    parser.add_argument("--rounds", type=int, help="runs of each test on each server, in alternation (1 to 5)")
+    parser.add_argument("--rounds", type=int, help="runs of each test on each server, in alternation (1 to 7)")
     parser.add_argument("--requests", type=int, default=30_000, help="of redis-benchmark, quick, at depth 1 (30000)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of a run of the generator (0.5)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="and elements, for their memory (1000000)")

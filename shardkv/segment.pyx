@@ -1,13 +1,22 @@
 """Oversize records: see segment.pxd."""
 import os
 
-from libc.errno cimport errno
+from libc.errno cimport EMFILE, ENFILE, errno
 from libc.string cimport strerror
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
+from shardkv.errors import ARENA_FULL, NO_DESCRIPTORS
+
 
 class SegmentError(Exception):
-    """A segment cannot be made or opened: no room in its file system, or a record names one that does not fit."""
+    """A segment cannot be made or opened: no room in its file system, or a record names one that does not fit.
+
+    `reply` is the error for the client who needed it.
+    """
+
+    def __init__(self, text: str, reply: str = ARENA_FULL) -> None:
+        super().__init__(text)
+        self.reply = reply
 
 
 cdef class Segment:
@@ -60,7 +69,8 @@ cdef class SegmentStore:
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise SegmentError(f"cannot make {path}: {error.strerror}") from None
+            reply = NO_DESCRIPTORS if error.errno in (EMFILE, ENFILE) else ARENA_FULL
+            raise SegmentError(f"cannot make {path}: {error.strerror}", reply) from None
         try:
             os.posix_fallocate(fd, 0, max(size, 1))
             return Segment._map(path, id, fd, max(size, 1))

@@ -6,8 +6,7 @@
 Invariants
  1. A block has one writer, its process; others only read, word by word, with relaxed loads. Counters are never exact
     across blocks.
- 2. `sleeping` is stored with a full fence on both sides: set, fence, look at every ring again, block; a producer
-    publishes, fences, looks.
+ 2. `sleeping` follows the protocol of shardkv/sleep.pxd.
  3. Words of ControlHeader are set by the supervisor before any child starts, except those marked atomic.
  4. Nothing here is needed to serve correct data: a lost update costs a statistic, never a reply.
 """
@@ -39,7 +38,7 @@ cdef struct ControlHeader:
     uint64_t ticks_per_ms        # of atomic.h ticks()
 
 cdef struct ProcessBlock:
-    uint64_t sleeping            # 1 while its process may be blocked on its eventfd
+    uint64_t sleeping            # for what its process may be blocked (shardkv/sleep.pxd)
     uint8_t _line[56]
     uint64_t counters[COUNTERS_MAX]
     uint64_t database_keys[16]   # worker: keys of each database (first 16)

@@ -2,8 +2,7 @@
 from libc.stdint cimport uint64_t
 
 from shardkv.ring cimport (
-    REPLY_ROOM, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce,
-    ring_room,
+    REPLY_ROOM, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce, ring_room,
 )
 from shardkv.stats cimport RECOVERED_REPLIES
 

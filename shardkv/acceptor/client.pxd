@@ -88,13 +88,14 @@ cdef struct Client:
     bint is_unix
     # state
     uint8_t waiting
+    uint32_t ring             # WAIT_RING: of this worker
     bint ready                # the frame holds a whole request that could not be routed
     bint readable             # the socket may have more
     bint hangup               # … and its end
     bint closing              # no further requests; closed when the last reply is sent
     bint doomed               # closed at the next flush
     bint dirty
-    bint queued
+    bint queued               # on the hub's queue, or that of a request ring (requests.pxd)
     bint orphaned             # … and its Connection has to free it: the client table has let go of it
     Client *next_dirty
     Client *next_queued
@@ -140,8 +141,9 @@ cdef list frame_arguments(Client *client)
 
 # What it waits for.
 
-cdef inline void client_await_ring(Client *client) noexcept nogil:
+cdef inline void client_await_ring(Client *client, uint32_t worker) noexcept nogil:
     client.waiting = WAIT_RING
+    client.ring = worker
 
 cdef inline void client_await_replies(Client *client) noexcept nogil:
     client.waiting = WAIT_PENDING

@@ -2,7 +2,7 @@
 
 Invariants
  1. A request goes to all of its workers or to none: where a ring is full it is not accepted, and the client waits with
-    it (client_await_ring).
+    it (Requests.reserve).
  2. A request that was accepted has a number of its client's, and gets exactly one reply under it.
 """
 from libc.stdint cimport uint16_t, uint32_t, uint64_t

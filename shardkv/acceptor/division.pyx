@@ -7,7 +7,6 @@ from libc.string cimport memcpy
 
 from shardkv.acceptor.client cimport (
     client_accept,
-    client_await_ring,
     client_begin_join,
     client_doom,
     client_is_muted,
@@ -24,7 +23,7 @@ from shardkv.stats cimport KEYS
 
 from shardkv.acceptor.requests import TOO_LARGE
 from shardkv.commands.keys import find_keys
-from shardkv.errors import ARENA_FULL, CROSS_SHARD, wrong_arity
+from shardkv.errors import CROSS_SHARD, wrong_arity
 from shardkv.segment import SegmentError
 
 cdef enum:
@@ -121,9 +120,8 @@ cdef class Division:
         part.argc = client.frame.argc
         part.payload = client.frame.payload
         part.hash = hash
-        if not self.requests.reserve(shard):
+        if not self.requests.reserve(client, shard):
             part.argc = 0
-            client_await_ring(client)
             return False
         if record_size(part) == 0:
             segments = self._make_segments(client, spec)
@@ -200,9 +198,8 @@ cdef class Division:
         cdef uint64_t sequence
         cdef uint32_t worker
         cdef list segments
-        if not self.requests.reserve_all():
+        if not self.requests.reserve_all(client):
             self.requests.forget()
-            client_await_ring(client)
             return False
         segments = self._make_segments(client, spec)
         if segments is None:
@@ -243,7 +240,7 @@ cdef class Division:
             return self.requests.make_segments()
         except SegmentError as error:
             self.requests.forget()
-            self._reject(client, spec, TOO_LARGE if str(error) == TOO_LARGE else ARENA_FULL)
+            self._reject(client, spec, error.reply)
             return None
 
     cdef void _reject(self, Client *client, Spec *spec, str text):

@@ -3,7 +3,7 @@ import logging
 
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.unistd cimport close as close_descriptor
 
 from shardkv.acceptor.client cimport (
@@ -11,6 +11,7 @@ from shardkv.acceptor.client cimport (
     WAIT_LOCAL,
     WAIT_PAUSE,
     WAIT_PENDING,
+    WAIT_RING,
     Client,
     client_await_replies,
     client_doom,
@@ -32,6 +33,8 @@ from shardkv.acceptor.parser cimport (
     frame_reset,
 )
 from shardkv.acceptor.refusal cimport error_reply, reply_at_once
+from shardkv.acceptor.requests cimport Queue
+from shardkv.atomic cimport atomic_load_acquire
 from shardkv.stats cimport (
     CONNECTED_CLIENTS,
     NET_INPUT_BYTES,
@@ -48,9 +51,9 @@ log = logging.getLogger("shardkv")
 
 
 cdef class Progress:
-    def __init__(self, ClientTable clients, Router router) -> None:
-        """Serves the clients of a table; their requests go to `router`."""
-        self.clients, self.router = clients, router
+    def __init__(self, ClientTable clients, Router router, Requests requests) -> None:
+        """Serves the clients of a table; their requests go to `router`, and wait for room in `requests`."""
+        self.clients, self.router, self.requests = clients, router, requests
 
     # -- requests
 
@@ -64,15 +67,21 @@ cdef class Progress:
             if self.hub.queue_first == NULL:
                 self.hub.queue_last = NULL
             client.queued = False
-            self._advance(client)
+            self._advance_safely(client)
             if client == last:
                 break
+
+    cdef void _advance_safely(self, Client *client):
+        try:
+            self._advance(client)
+        except Exception:
+            log.exception("closing a client after an error of ours")
+            client_doom(&self.hub, client)
 
     cdef void _advance(self, Client *client):
         if client.fd < 0 or client.doomed or client.closing or client.waiting in (WAIT_LOCAL, WAIT_PAUSE):
             return
         if client.waiting == WAIT_PENDING and client.next_request - client.next_reply > RESUME_BELOW:
-            self._stall(client)
             return
         client_resume(&self.hub, client)
         if (client.ready or client.start < client.length) and not self._consume(client):
@@ -80,20 +89,25 @@ cdef class Progress:
         if client.readable:
             self._read(client)
 
-    cdef void _stall(self, Client *client) noexcept nogil:
-        client.queued = True
-        client.next_queued = self.stalled
-        self.stalled = client
+    cdef void retry_stalled(self):
+        cdef uint32_t worker
+        if self.requests.waiting:
+            for worker in range(self.requests.workers):
+                if self.requests.may_serve(worker):
+                    self._retry(worker)
 
-    cdef void retry_stalled(self) noexcept nogil:
-        cdef Client *client = self.stalled
-        cdef Client *following
-        self.stalled = NULL
-        while client != NULL:
-            following = client.next_queued
-            client.queued = False
-            client_enqueue(&self.hub, client)
-            client = following
+    cdef void _retry(self, uint32_t worker):
+        cdef Queue *queue = &self.requests.queues[worker]
+        cdef Client *last = queue.last
+        cdef Client *client = NULL
+        queue.tried_at = atomic_load_acquire(&self.requests.rings[worker].shared.head)
+        while client != last:
+            client = self.requests.serve_next(worker)
+            if client == NULL:
+                break
+            self._advance_safely(client)
+            if not self.requests.end_turn():
+                break
 
     cdef bint _consume(self, Client *client):
         """Routes the requests in the input; False: the client has to wait, or takes no more."""
@@ -113,11 +127,10 @@ cdef class Progress:
             if client.ready:
                 if client.next_request - client.next_reply >= PENDING_MAX:
                     client_await_replies(client)
-                    self._stall(client)
                     return False
                 if not self.router.route(client):
-                    if client.waiting != WAIT_PAUSE:
-                        self._stall(client)
+                    if client.waiting == WAIT_RING:
+                        self.requests.enqueue(client)
                     return False
                 known = client.authenticated or not self.hub.require_auth
             client.ready = False
@@ -194,6 +207,8 @@ cdef class Progress:
                 self.close(client)
             elif client.closing and client.output.bytes == 0 and client.next_reply == client.next_request:
                 self.close(client)
+            elif client.waiting == WAIT_PENDING and client.next_request - client.next_reply <= RESUME_BELOW:
+                client_enqueue(&self.hub, client)
             client = following
 
     cdef bint over_limit(self, Client *client) noexcept nogil:

@@ -44,6 +44,7 @@ cdef class Reactor(Turn):
         self.hub.require_auth = bool(settings.get("requirepass"))
         self.listener.protected = settings.enabled("protected-mode") and not self.hub.require_auth
         self.listener.max_clients = settings.number("maxclients")
+        self.listener.read_limit()
         self.listener.keepalive_s = settings.number("tcp-keepalive")
 
     def connections(self) -> list:

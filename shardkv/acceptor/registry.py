@@ -23,6 +23,7 @@ class Host(Protocol):
     workers: int
     run_id: str
     config_file: str
+    loading: bool  # some shard has not been served yet in this run
 
     def connections(self) -> list[Connection]:
         """Returns this acceptor's connections."""

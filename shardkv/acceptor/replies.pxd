@@ -4,7 +4,10 @@ Invariants
  1. A reply is delivered only if its token is that of a living client and its number that of a request which awaits it;
     else it is dropped, and the segment it names removed. Workers are not trusted to send either.
  2. Ring bytes are released once for each batch, after all of it was copied or mapped.
- 3. A worker that may have stopped for want of room in its reply ring is woken when room was made.
+ 3. Whenever ring bytes were released, Requests.publish is told, which wakes a worker that sleeps for room
+    (shardkv/sleep.pxd).
+ 4. A record is passed before it is delivered: one on which delivering fails costs its client the connection, and is not
+    met again.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -26,8 +29,11 @@ cdef class Replies:
     cdef list pairs
     cdef Ring **rings
     cdef uint32_t workers
+    cdef uint64_t delivering  # token of the reply at hand
     cdef int drain(self) except -1                 # returns how many replies were there
+    cdef int _drain_ring(self, Ring *ring) except -1
     cdef bint waiting(self) noexcept nogil         # whether there are any
+    cdef int _fail(self) except -1
     cdef int _deliver(self, ReplyRecord *record) except -1
     cdef int _deliver_segment(self, Client *client, ReplyRecord *record) except -1
     cdef int _pass_answer(self, ReplyRecord *record) except -1

@@ -8,12 +8,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from shardkv.acceptor.client cimport Client, client_doom, deliver, deliver_part
-from shardkv.acceptor.client_table cimport PLACES_MAX
 from shardkv.acceptor.output cimport Payload, payload_copy
-from shardkv.atomic cimport atomic_load_relaxed
 from shardkv.ring cimport (
     REPLY_BYTES,
-    REPLY_ROOM,
     REPLY_SEGMENT,
     ReplyRecord,
     Ring,
@@ -24,6 +21,7 @@ from shardkv.ring cimport (
     ring_release,
 )
 from shardkv.segment cimport Segment
+from shardkv.sleep cimport delay_point
 
 from shardkv.segment import SegmentError
 
@@ -65,39 +63,54 @@ cdef class Replies:
 
     cdef int drain(self) except -1:
         cdef Ring *ring
-        cdef ReplyRecord *record
         cdef uint64_t begun
         cdef uint32_t worker
-        cdef int taken, total = 0
+        cdef int total = 0
         for worker in range(self.workers):
             ring = self.rings[worker]
             begun = ring.next
-            taken = 0
-            while taken < BATCH:
-                record = <ReplyRecord *>ring_peek(ring)
-                if record == NULL:
-                    break
-                self._deliver(record)
-                ring_advance(ring, record.size)
-                taken += 1
+            try:
+                total += self._drain_ring(ring)
+            except Exception:
+                self._fail()
+                total += 1
             if ring.corrupt:
                 self._break_off(worker)
             if ring.next != begun:
+                delay_point()
                 ring_release(ring)
-                if atomic_load_relaxed(&ring.shared.tail) - begun + REPLY_ROOM > ring.capacity:
-                    self.requests.touched[worker] = 1  # publishing wakes it
-                total += taken
+                self.requests.note_release(worker)
         return total
+
+    cdef int _drain_ring(self, Ring *ring) except -1:
+        cdef ReplyRecord *record
+        cdef int count = 0
+        while count < BATCH:
+            record = <ReplyRecord *>ring_peek(ring)
+            if record == NULL:
+                break
+            ring_advance(ring, record.size)
+            self._deliver(record)
+            count += 1
+        return count
+
+    cdef int _fail(self) except -1:
+        cdef Client *client = self.clients.find(self.delivering)
+        log.exception("a reply is lost")
+        if client != NULL:
+            client_doom(self.hub, client)
+        return 0
 
     cdef int _deliver(self, ReplyRecord *record) except -1:
         cdef Client *client
         cdef Payload payload
+        self.delivering = record.token
         if not is_whole(record):
             log.error("a worker's reply does not fit in its record")
             return 0
         client = self.clients.find(record.token)
         if client == NULL:
-            if record.token >> 48 == self.clients.epoch and record.token & PLACES_MAX == 0:
+            if record.token == self.requests.internal_token:
                 return self._pass_answer(record)
             return self._drop_segment(record)
         if record.sequence - client.next_reply >= client.next_request - client.next_reply:

@@ -4,8 +4,8 @@ import sys
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
-from posix.unistd cimport write
 
+from shardkv.acceptor.client cimport client_await_ring
 from shardkv.acceptor.parser cimport Frame
 from shardkv.acceptor.specs cimport SPEC_TOUCH
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed
@@ -22,6 +22,7 @@ from shardkv.ring cimport (
     ring_publish,
     ring_reserve,
 )
+from shardkv.sleep cimport SLEEPS_FOR_RECORDS, delay_point, wake_if
 
 from shardkv.segment import SegmentError
 
@@ -66,9 +67,10 @@ cdef class Requests:
         self.workers = len(pairs)
         self.internal_token = epoch << 48
         self.rings = <Ring **>calloc(self.workers, sizeof(Ring *))
-        self.touched = <uint8_t *>calloc(self.workers, 1)
+        self.moved = <uint8_t *>calloc(self.workers, 1)
+        self.queues = <Queue *>calloc(self.workers, sizeof(Queue))
         self.parts = <Part *>calloc(self.workers, sizeof(Part))
-        if self.rings == NULL or self.touched == NULL or self.parts == NULL:
+        if self.rings == NULL or self.moved == NULL or self.queues == NULL or self.parts == NULL:
             raise MemoryError
         for worker in range(self.workers):
             self.rings[worker] = &(<RingPair>pairs[worker]).request
@@ -76,7 +78,8 @@ cdef class Requests:
 
     def __dealloc__(self):
         free(self.rings)
-        free(self.touched)
+        free(self.moved)
+        free(self.queues)
         free(self.parts)
 
     # -- room
@@ -84,16 +87,57 @@ cdef class Requests:
     cdef void forget(self) noexcept nogil:
         memset(self.parts, 0, self.workers * sizeof(Part))
 
-    cdef bint reserve(self, uint32_t worker) noexcept nogil:
+    cdef bint reserve(self, Client *client, uint32_t worker) noexcept nogil:
         cdef uint32_t size = record_size(&self.parts[worker])
-        return ring_reserve(self.rings[worker], size if size else SEGMENT_RECORD) != NULL
+        if self.queues[worker].first == NULL or client == self.served and worker == self.served_ring:
+            if ring_reserve(self.rings[worker], size if size else SEGMENT_RECORD) != NULL:
+                return True
+        client_await_ring(client, worker)
+        return False
 
-    cdef bint reserve_all(self) noexcept nogil:
+    cdef bint reserve_all(self, Client *client) noexcept nogil:
         cdef uint32_t worker
         for worker in range(self.workers):
-            if self.parts[worker].argc and not self.reserve(worker):
+            if self.parts[worker].argc and not self.reserve(client, worker):
                 return False
         return True
+
+    # -- clients that wait for room
+
+    cdef void enqueue(self, Client *client) noexcept nogil:
+        cdef Queue *queue = &self.queues[client.ring]
+        cdef Ring *ring = self.rings[client.ring]
+        client.queued = True
+        self.waiting += 1
+        if queue.first == NULL:
+            client.next_queued = NULL
+            queue.first = queue.last = client
+            queue.tried_at = ring.seen  # ring_reserve has just loaded it, and found too little room
+        elif client == self.served and client.ring == self.served_ring and client.next_request == self.served_request:
+            client.next_queued = queue.first
+            queue.first = client
+        else:
+            client.next_queued = NULL
+            queue.last.next_queued = client
+            queue.last = client
+
+    cdef Client *serve_next(self, uint32_t worker) noexcept nogil:
+        cdef Queue *queue = &self.queues[worker]
+        cdef Client *client = queue.first
+        if client == NULL:
+            return NULL
+        queue.first = client.next_queued
+        if queue.first == NULL:
+            queue.last = NULL
+        client.queued = False
+        self.waiting -= 1
+        self.served, self.served_ring, self.served_request = client, worker, client.next_request
+        return client
+
+    cdef bint end_turn(self) noexcept nogil:
+        cdef Client *client = self.served
+        self.served = NULL
+        return client != self.queues[self.served_ring].first or client.next_request != self.served_request
 
     cdef list make_segments(self):
         cdef uint32_t worker
@@ -102,7 +146,7 @@ cdef class Requests:
             for worker in range(self.workers):
                 if self.parts[worker].argc and record_size(&self.parts[worker]) == 0:
                     if body_bytes(&self.parts[worker]) > BYTES_MAX:
-                        raise SegmentError(TOO_LARGE)
+                        raise SegmentError("a request is too large", TOO_LARGE)
                     segments[worker] = self.segments.create(body_bytes(&self.parts[worker]))
             return segments
         except SegmentError:
@@ -145,7 +189,7 @@ cdef class Requests:
         if segment is not None:
             segment.close()
         ring_append(ring, size)
-        self.touched[worker] = 1
+        self.moved[worker] |= SLEEPS_FOR_RECORDS
         part.argc = 0
 
     cdef bint ask(self, uint32_t worker, uint64_t question, list args) except *:
@@ -173,7 +217,7 @@ cdef class Requests:
         body = <char *>(record + 1)
         memcpy(body, <const char *>data, len(data))
         ring_append(ring, <uint32_t>size)
-        self.touched[worker] = 1
+        self.moved[worker] |= SLEEPS_FOR_RECORDS
         return True
 
     # -- publishing
@@ -186,18 +230,18 @@ cdef class Requests:
         return False
 
     cdef void publish(self):
-        cdef uint64_t one = 1
         cdef uint32_t worker
-        cdef bint any_touched = False
+        cdef bint any_moved = False
         for worker in range(self.workers):
-            if self.touched[worker]:
+            if self.moved[worker] & SLEEPS_FOR_RECORDS:
+                delay_point()
                 ring_publish(self.rings[worker])
-                any_touched = True
-        if not any_touched:
+            any_moved |= self.moved[worker] != 0
+        if not any_moved:
             return
+        delay_point()
         atomic_fence()
         for worker in range(self.workers):
-            if self.touched[worker]:
-                self.touched[worker] = 0
-                if atomic_load_relaxed(&self.page.worker(worker).sleeping):
-                    write(<int>self.wake_fds[worker], &one, 8)
+            if self.moved[worker]:
+                wake_if(&self.page.worker(worker).sleeping, self.moved[worker], <int>self.wake_fds[worker])
+                self.moved[worker] = 0

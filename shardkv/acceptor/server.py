@@ -21,6 +21,7 @@ from shardkv.acceptor.specs import CommandTable
 from shardkv.commands import table
 from shardkv.config import Settings
 from shardkv.control import Channel, Message
+from shardkv.descriptors import beside_clients, raise_limit
 from shardkv.errors import CommandError
 from shardkv.hashing import set_secret
 from shardkv.log import Log
@@ -82,6 +83,8 @@ class Server:
         self._start_logging()
         calls = LocalCalls(HANDLERS, self, self._complete)
         self.reactor = Reactor(self.loop, self, SPECS, assignment, self.page, calls)
+        self._beside_clients = beside_clients(self.acceptors, self.workers, len(assignment["listen"]))
+        self.settings.guard("maxclients", self._check_clients)
         self._set_loading(assignment["loading"])
         self._configure("")
         for name in WATCHED:
@@ -96,7 +99,17 @@ class Server:
         logger.setLevel(logging.INFO)
 
     def _configure(self, text: str) -> None:
+        raise_limit(self.settings.number("maxclients") + self._beside_clients)
         self.reactor.configure(self.settings)
+
+    def _check_clients(self, count: int) -> None:
+        # Raises ValueError when there cannot be descriptors for so many clients; what this process may, all may.
+        possible = raise_limit(count + self._beside_clients) - self._beside_clients
+        if possible < count:
+            raise ValueError(
+                "The operating system is not able to handle the specified number of clients, "
+                f"try with {max(possible, 0)}"
+            )
 
     def _set_loading(self, loading: bool) -> None:
         self.loading = loading

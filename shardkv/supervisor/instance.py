@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 
 from shardkv.config import Settings
+from shardkv.descriptors import beside_clients
 from shardkv.layout import Identity, Layout, LayoutError, instance_name
 from shardkv.ring import RingError, RingPair
 from shardkv.stats import ControlPage, ControlPageError
@@ -89,7 +90,7 @@ def _prepare_locked(settings: Settings, config_file: str, layout: Layout, lock: 
     warnings = [checks.backlog_warning(settings.number("tcp-backlog"))]
     warnings += checks.memory_warnings(settings.number("maxmemory"))
     listeners, unix = _listen(settings, acceptors)
-    others = checks.SPARE_DESCRIPTORS + acceptors + workers + max(map(len, listeners))
+    others = beside_clients(acceptors, workers, max(map(len, listeners)))
     maxclients, warning = checks.fit_descriptors(settings.number("maxclients"), others)
     warnings.append(warning)
     settings.apply({"maxclients": str(maxclients)})

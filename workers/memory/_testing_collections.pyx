@@ -3,6 +3,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 from shardkv.hashing cimport hash_key
 from workers.memory.arena cimport Arena
+from workers.memory.buckets cimport TableRoot
 from workers.memory.collections cimport (
     OWNS_BLOCKS, OWNS_NOTHING, ConsumerRoot, GroupRoot, ListRoot, Pending, StreamRoot, TreeHead, ZsetRoot,
 )
@@ -13,7 +14,6 @@ from workers.memory.entry cimport (
 )
 from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport Element, number_element, pack_bytes, pack_make
-from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport Place, table_insert, table_scan
 from workers.memory.tree cimport TreeCursor, tree_end, tree_first, tree_init, tree_insert, tree_item, tree_next
 

@@ -4,6 +4,7 @@ from libc.string cimport memcpy
 
 from shardkv.hashing cimport hash_key
 from workers.memory.arena cimport Arena
+from workers.memory.buckets cimport TableRoot
 from workers.memory.entry cimport (
     BOX_THRESHOLD, LONG, STRING_BOXED, STRING_RAW, Box, EntryView, entry_format, entry_size, entry_view, entry_word,
 )
@@ -11,7 +12,6 @@ from workers.memory.listpack cimport (
     ELEMENT_TEXT, element_text, pack_append, pack_count, pack_delete, pack_find, pack_first, pack_fits, pack_get,
     pack_next, pack_replace, pack_reserve, pack_seek, string_element,
 )
-from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport (
     Place, table_each, table_find, table_insert, table_make, table_random, table_remove, table_replace, table_scan,
 )
