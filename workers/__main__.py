@@ -10,8 +10,10 @@ from setproctitle import setproctitle
 
 from shardkv.commands.table import COMMANDS
 from shardkv.control import Channel, child_channel
+from shardkv.errors import OutOfMemory
 from shardkv.hashing import set_secret
-from shardkv.stats import ControlPage
+from shardkv.ring import RingError
+from shardkv.stats import ControlPage, ControlPageError
 from workers.commands import MODULES
 from workers.loop import Worker
 from workers.memory.arena import Arena, ArenaError
@@ -23,7 +25,7 @@ from workers.registry import load
 def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
     """Opens the assigned shard's arena (an open journal is rolled back) and its rings.
 
-    Raises ArenaError, KeyspaceError, OSError.
+    Raises ArenaError, KeyspaceError, RingError, ControlPageError, OutOfMemory, OSError, MemoryError.
     """
     set_secret(bytes.fromhex(assignment["secret"]))
     index = assignment["index"]
@@ -35,7 +37,7 @@ def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
 
 
 def main() -> int:
-    """Runs a worker; answers the exit status."""
+    """Runs a worker; returns the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     channel = child_channel()
@@ -53,6 +55,13 @@ def main() -> int:
             worker = take_shard(message, channel)
         except (ArenaError, KeyspaceError) as error:
             channel.send({"type": "failed", "text": str(error)})
+            return 1
+        except (RingError, ControlPageError, OutOfMemory, OSError, MemoryError) as error:
+            # May pass: one that takes over is replaced, but a first start is not to be tried again and again.
+            text = str(error) or type(error).__name__
+            if message["fresh"]:
+                channel.send({"type": "failed", "text": text})
+            print(f"shardkv: worker {message['index']} cannot take its shard over: {text}", file=sys.stderr)
             return 1
         try:
             worker.run()
