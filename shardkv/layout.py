@@ -19,10 +19,8 @@ Invariants
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
-import shutil
 import stat
 import time
 from contextlib import suppress
@@ -42,6 +40,8 @@ def instance_name(port: int, unixsocket: str) -> str:
     """The name of an instance: its port, or a hash of its Unix socket's path when it has none."""
     if port:
         return str(port)
+    import hashlib  # takes long, and most instances have a port
+
     return hashlib.sha256(os.fsencode(os.path.abspath(unixsocket))).hexdigest()[:12]
 
 
@@ -253,6 +253,8 @@ class Layout:
         for name in sorted(self.names() - {"lock", last}) + [last]:
             path = os.path.join(self.folder, name)
             if os.path.isdir(path) and not os.path.islink(path):
+                import shutil  # takes long, and none of ours is a folder
+
                 shutil.rmtree(path)
             elif os.path.lexists(path):
                 os.unlink(path)

@@ -6,8 +6,7 @@
 Invariants
  1. A block has one writer, its process; others only read, word by word, with relaxed loads. Counters are never exact
     across blocks.
- 2. `sleeping` is stored with a full fence on both sides: set, fence, look at every ring again, block; a producer
-    publishes, fences, looks.
+ 2. `sleeping` follows the protocol of shardkv/sleep.pxd.
  3. Words of ControlHeader are set by the supervisor before any child starts, except those marked atomic.
  4. Nothing here is needed to serve correct data: a lost update costs a statistic, never a reply.
 """
@@ -26,7 +25,7 @@ cdef enum Counter:
     USED_MEMORY, PEAK_MEMORY, ARENA_BYTES, KEYS, EXPIRES, PID, RESTARTS, STARTED_MS, ACTIVE_EXPIRE_US,
     EXPIRE_CYCLES_CUT, LAZYFREE_PENDING, LAZYFREED_OBJECTS
     WAKE_UPS, ROLLBACKS, RECOVERED_REPLIES, EXPIRED_STALE_PERC, CPU_USER_US, CPU_SYS_US
-    TOTAL_ACTIVE_EXPIRE_SAMPLES, CHANGES, EXPIRED_SUBKEYS
+    TOTAL_ACTIVE_EXPIRE_SAMPLES, CHANGES, EXPIRED_SUBKEYS, PAUSED_WORK
 
 cdef struct ControlHeader:
     uint64_t magic
@@ -39,13 +38,16 @@ cdef struct ControlHeader:
     uint64_t ticks_per_ms        # of atomic.h ticks()
 
 cdef struct ProcessBlock:
-    uint64_t sleeping            # 1 while its process may be blocked on its eventfd
+    uint64_t sleeping            # for what its process may be blocked (shardkv/sleep.pxd)
     uint8_t _line[56]
     uint64_t counters[COUNTERS_MAX]
     uint64_t database_keys[16]   # worker: keys of each database (first 16)
     uint64_t database_expires[16]
     uint64_t database_ttl_sum[16]  # ms, estimate, for avg_ttl
     uint64_t database_subexpiry[16]  # worker: hashes with expiring fields
+    # Worker, for each kind of its own work (workers/housekeeping.pxd):
+    uint64_t work_deaths[2]      # weight of the deaths in it
+    uint64_t work_resume_ms[2]   # unix time when it goes on after the last of them
 
 cdef struct CommandBlock:
     uint64_t calls

@@ -11,6 +11,7 @@ from workers.registry import Handler
 
 class Worker:
     index: int
+    arena: Arena
     settings: dict[str, str]
     housekeeping: Housekeeping
     def __init__(

@@ -1,13 +1,21 @@
 """After a worker's death: see recovery.pxd for the states it leaves and the invariants."""
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from shardkv.ring cimport (
-    REPLY_ROOM, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce,
-    ring_room,
+    ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce,
 )
 from shardkv.stats cimport RECOVERED_REPLIES
 
 from workers.call import BadRecord
+
+cdef extern from "<signal.h>" nogil:
+    int SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP
+
+
+cdef int weight_of(int died) noexcept:
+    if died > 0 or -died in (SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP):
+        return WEIGHT_CRASH
+    return WEIGHT_KILL if died < 0 else 0
 
 
 cdef int pass_committed(Execution execution, RingPair pair, int acceptor) except -1:
@@ -30,14 +38,20 @@ cdef int pass_committed(Execution execution, RingPair pair, int acceptor) except
     return 0
 
 
-cdef int count_attempt(Execution execution, RingPair pair, int acceptor) except -1:
+cdef int count_attempt(Execution execution, RingPair pair, int acceptor, int weight) except -2:
     cdef RequestRecord *record = <RequestRecord *>ring_peek(&pair.request)
-    if record == NULL:
-        return 0
+    cdef int command
+    if record == NULL or execution.arena.interrupted_slot != <uint32_t>acceptor:
+        return -1
+    if execution.arena.interrupted_position != pair.request.next + record.size:
+        return -1
     if pair.request.shared.attempt_position != pair.request.next:
         pair.request.shared.attempt_position = pair.request.next
         pair.request.shared.attempts = 0
-    pair.request.shared.attempts += 1
-    if pair.request.shared.attempts > ATTEMPTS_MAX and ring_room(&pair.reply) >= REPLY_ROOM:
-        execution.answer_error(pair, acceptor, record, "ERR the worker died each time it executed this command")
-    return 0
+    pair.request.shared.attempts += weight
+    if pair.request.shared.attempts < ATTEMPTS_MAX * WEIGHT_CRASH:
+        return -1
+    # There is room for a reply: there was when it was executed, behind the same replies.
+    command = record.command
+    execution.answer_error(pair, acceptor, record, "ERR the worker died each time it executed this command")
+    return command

@@ -21,6 +21,7 @@ class Host(Protocol):
     settings: Settings
     page: ControlPage
     workers: int
+    loading: bool  # not every shard has been served yet
     run_id: str
     config_file: str
 

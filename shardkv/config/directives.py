@@ -36,7 +36,7 @@ from shardkv.config.kinds import (
     Words,
 )
 
-ACCEPTORS_MAX = 63  # commit slots of an arena, less the worker's own
+ACCEPTORS_MAX = 62  # commit slots of an arena, less the worker's own two
 WORKERS_MAX = 1024
 DATABASES_MAX = 65536  # ring records have 16 bits for a database
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 from collections.abc import Iterator
 
 from shardkv.config.kinds import format_memory
+from shardkv.descriptors import raise_limit
 from shardkv.files import provided, room_of
 from shardkv.layout import Layout
 from shardkv.ring import PAIR_BYTES
@@ -14,8 +14,6 @@ from shardkv.stats import control_bytes
 
 # Room that an arena takes when it is made, in bytes: its header, its reserves, its first pages and some to grow.
 ROOM_PER_ARENA = 2 << 20
-# Descriptors of an acceptor beside clients, sockets and event descriptors: streams, log, files while they are mapped.
-SPARE_DESCRIPTORS = 32
 
 
 class StartError(Exception):
@@ -68,15 +66,7 @@ def fit_descriptors(maxclients: int, others: int) -> tuple[int, str]:
     Returns how many do, and a warning if that is not all. Raises StartError when not a single client does.
     """
     needed = maxclients + others
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return maxclients, ""
-    try:
-        top = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
-        soft = top
-    except (OSError, ValueError):
-        pass
+    soft = raise_limit(needed)
     if soft >= needed:
         return maxclients, ""
     if soft <= others:

@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from shardkv.config import Settings
+from shardkv.descriptors import beside_clients
 from shardkv.identity import Identity, LayoutError
 from shardkv.layout import Layout, instance_name
 from shardkv.ring import RingError, RingPair
@@ -34,7 +34,7 @@ class Instance:
     worker_wake: list[int]
     acceptor_wake: list[int]
     warnings: list[str] = field(default_factory=list)
-    run_id: str = field(default_factory=lambda: secrets.token_hex(20))
+    run_id: str = field(default_factory=lambda: os.urandom(20).hex())
 
     def listening(self, acceptor: int) -> list[int]:
         """Descriptors of an acceptor's listening sockets."""
@@ -110,7 +110,7 @@ def _prepare_locked(
     if identity and identity.made:
         warnings += [f"{layout.arena(worker)} is missing: that part of the data starts empty" for worker in missing]
     listeners, unix = _listen(settings, acceptors, undo)
-    others = checks.SPARE_DESCRIPTORS + acceptors + workers + max(map(len, listeners))
+    others = beside_clients(acceptors, workers, max(map(len, listeners)))
     maxclients, warning = checks.fit_descriptors(settings.number("maxclients"), others)
     warnings.append(warning)
     settings.apply({"maxclients": str(maxclients)})

@@ -1,6 +1,7 @@
 """The worker's loop against its own death: every reply exactly once, every write exactly once, wherever it dies."""
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import time
@@ -16,10 +17,28 @@ from shardkv.commands.table import command_id
 from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
-from workers.__main__ import take_shard
-from workers.memory.arena import crash_after
+from tests.harness import wait_until
+from workers.call import Call
+from workers.memory._testing import journal_used
+from workers.memory.arena import Arena, crash_after
+from workers.process import take_shard
+from workers.registry import command
 
 Request = tuple[bytes, ...]
+
+EXPIRY_SLOT = 62  # COMMIT_EXPIRY
+DIED = b"-ERR the worker died each time it executed this command\r\n"
+
+
+@command("@die")
+def die(call: Call) -> None:
+    """@die signal times file: dies so many times, and then answers."""
+    with open(call.arg(3), "ab", buffering=0) as file:
+        file.write(b".")
+        if file.tell() <= call.number(2):
+            os.kill(os.getpid(), call.number(1))
+    call.reply.status("OK")
+
 
 # Every kind of change: new key, overwrite in place, growth, box, deletion, expiry, move to another name.
 SEQUENCE: list[tuple[Request, bytes]] = [
@@ -58,33 +77,46 @@ class FakeChannel:
 
 
 class Instance:
-    """One shard's files, an acceptor's side of its rings, and worker processes one after the other."""
+    """One shard's files, two acceptors' sides of its rings, and worker processes one after the other."""
 
     def __init__(self, folder: Path) -> None:
-        RingPair.create(str(folder / "ring-0-0"))
-        self.page = ControlPage.create(str(folder / "control"), 1, 1)
-        self.acceptor = FakeAcceptor(RingPair.open(str(folder / "ring-0-0")))
-        self.assignment = {
-            "index": 0, "acceptors": 1, "workers": 1, "folder": str(folder), "fresh": True,
-            "settings": {"databases": "16"}, "secret": current_secret().hex(),
-            "worker_wake": [os.eventfd(0, os.EFD_NONBLOCK)], "acceptor_wake": [os.eventfd(0, os.EFD_NONBLOCK)],
+        for number in range(2):
+            RingPair.create(str(folder / f"ring-{number}-0"))
+        self.page = ControlPage.create(str(folder / "control"), 2, 1)
+        self.acceptor, self.other = (FakeAcceptor(RingPair.open(str(folder / f"ring-{n}-0"))) for n in range(2))
+        self.log = folder / "log"
+        self.assignment: dict[str, Any] = {
+            "index": 0, "epoch": 1, "acceptors": 2, "workers": 1, "folder": str(folder), "fresh": True, "died": 0,
+            "settings": {"databases": "16", "logfile": str(self.log)}, "secret": current_secret().hex(),
+            "worker_wake": [os.eventfd(0, os.EFD_NONBLOCK)],
+            "acceptor_wake": [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)],
         }
         self.replies: list[tuple[int, bytes]] = []
         self.deaths = 0
+        self.poisoned_slot = -1  # whoever changes something in a transaction of this commit slot dies
         self._start(0)
 
     def _start(self, crash: int) -> None:
         self.pid = os.fork()
         if self.pid == 0:
             status = 1
+            faulthandler.disable()  # who dies here does so on purpose
             try:
                 worker = take_shard(self.assignment, FakeChannel())  # type: ignore[arg-type]
-                crash_after(crash)
+                if self.poisoned_slot >= 0:
+                    crash_after(1, lambda: self._die_in_slot(worker.arena))
+                else:
+                    crash_after(crash)
                 worker.run()
                 status = 0
             finally:
                 os._exit(status)
         self.assignment["fresh"] = False
+
+    def _die_in_slot(self, arena: Arena) -> int:
+        if arena.slot == self.poisoned_slot and journal_used(arena):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return 1
 
     def send(self, request: Request) -> None:
         """Puts a request into the ring; one whose name begins with @ goes to an internal handler."""
@@ -98,7 +130,14 @@ class Instance:
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        self._note_death(os.waitpid(self.pid, 0)[1])
+
+    def _note_death(self, status: int) -> None:
+        # As a supervisor tells it to the next worker.
+        self.assignment["died"] = os.waitstatus_to_exitcode(status)
+
+    def log_text(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
 
     def settle(self, count: int, seconds: float = 20.0) -> None:
         """Waits until `count` replies are there; starts a new worker whenever one dies."""
@@ -107,10 +146,16 @@ class Instance:
             assert time.monotonic() < until, f"only {len(self.replies)} of {count} replies"
             self.replies += self.acceptor.replies()
             os.eventfd_write(self.assignment["worker_wake"][0], 1)
-            if os.waitpid(self.pid, os.WNOHANG)[0]:
-                self.deaths += 1
-                self._start(0)
+            self.revive()
             os.sched_yield()
+
+    def revive(self) -> None:
+        """Starts a new worker if the last one died."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self.deaths += 1
+            self._note_death(status)
+            self._start(0)
 
 
 @contextmanager
@@ -179,22 +224,62 @@ def test_killed_at_random_under_load(tmp_path: Path) -> None:
         assert made.replies == [(number, b":%d\r\n" % (number + 1)) for number in range(sent)]
 
 
-def test_a_request_that_kills_its_worker_each_time_is_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "times", "deaths", "reply"),
+    [
+        (signal.SIGSEGV, 2, 2, b"+OK\r\n"),
+        (signal.SIGSEGV, 1000, 3, DIED),
+        (signal.SIGABRT, 1000, 3, DIED),
+        (signal.SIGKILL, 12, 12, b"+OK\r\n"),    # from outside, it may be
+        (signal.SIGKILL, 1000, 30, DIED),         # by the system's OOM killer, it may be
+    ],
+)
+def test_a_request_that_kills_its_worker_each_time_is_answered(
+    tmp_path: Path, number: int, times: int, deaths: int, reply: bytes
+) -> None:
     with instance(tmp_path) as made:
         made.send((b"incr", b"{k}n"))
-        made.settle(1)
-        made.kill()
-        made.send((b"incr", b"{k}n"))
-        for _ in range(3):
-            made._start(1)
-            os.eventfd_write(made.assignment["worker_wake"][0], 1)
-            os.waitpid(made.pid, 0)
-        made._start(0)
-        made.settle(2)
-        assert made.replies[1] == (1, b"-ERR the worker died each time it executed this command\r\n")
+        made.send((b"@die", b"%d" % number, b"%d" % times, str(tmp_path / "times").encode()))
         made.send((b"incr", b"{k}n"))
         made.settle(3)
-        assert made.replies[2] == (2, b":2\r\n")
+        assert made.replies == [(0, b":1\r\n"), (1, reply), (2, b":2\r\n")]
+        assert made.deaths == deaths
+        assert ("killed its worker again and again" in made.log_text()) == (reply == DIED)
+
+
+def test_a_request_that_was_not_executing_is_not_blamed(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        made.kill()
+        made.send((b"@die", b"%d" % signal.SIGSEGV, b"1000", str(tmp_path / "times").encode()))
+        made.other.request(command_id("incr"), b"incr", b"{k}n")  # first in its ring all the time
+        made._start(0)
+        made.settle(1)
+        assert made.replies == [(0, DIED)]
+        replies: list[tuple[int, bytes]] = []
+        wait_until(lambda: replies.extend(made.other.replies()) or replies, "the other ring's reply")
+        assert replies == [(0, b":1\r\n")]
+
+
+def test_work_of_its_own_that_kills_the_worker_pauses(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        made.send((b"set", b"{k}n", b"1", b"px", b"1"))
+        made.send((b"del", b"{k}n"))
+        made.settle(2)
+        made.poisoned_slot = EXPIRY_SLOT
+        made.start_over()
+        made.send((b"set", b"{k}n", b"1", b"px", b"1"))
+        made.settle(3)
+
+        def paused() -> bool:
+            made.revive()
+            return made.page.worker_counters(0)["paused_work"] == 2
+
+        wait_until(paused, "the pause")
+        assert made.deaths == 3
+        assert "expiring keys killed the worker of shard 0 again and again: it pauses for 1 s" in made.log_text()
+        made.send((b"get", b"{k}n"))  # whoever looks at it still finds that it has expired
+        made.settle(4)
+        assert made.replies[3] == (3, b"$-1\r\n")
 
 
 def test_an_acceptor_that_takes_no_replies_stops_only_itself(tmp_path: Path) -> None:

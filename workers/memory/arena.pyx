@@ -232,6 +232,8 @@ cdef class Arena(Slabs):
         cdef ArenaHeader *header = self.header
         cdef uint64_t kept
         self.ready_journal(min(journal_reserve(header.backed_pages), header.journal_limit))
+        if not fresh and header.commit[header.journal_slot] != header.journal_position:
+            self.interrupted_slot, self.interrupted_position = header.journal_slot, header.journal_position
         if self.journal_open():
             self.undo()
         else:
@@ -252,6 +254,7 @@ cdef class Arena(Slabs):
             punch_unbacked(self)
             provide_all(self)
             memset(header.commit, 0, sizeof(header.commit))
+            header.journal_position = 0
         return 0
 
     # -- for the owner

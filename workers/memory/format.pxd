@@ -14,6 +14,7 @@ cdef enum:
     ARENA_VERSION = 4
     COMMIT_SLOTS = 64
     COMMIT_INTERNAL = 63        # the worker's own work
+    COMMIT_EXPIRY = 62          # … and of that, the expiry of keys and fields: who dies in it names it
     ROOTS = 256                 # words for the users of the arena
 
     HEADER_BYTES = 65536

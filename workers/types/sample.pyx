@@ -1,7 +1,7 @@
 """Random choices of several: see sample.pxd."""
 import random
 
-from workers.memory.segments cimport TableRoot
+from workers.memory.buckets cimport TableRoot
 from workers.memory.table cimport table_each, table_random
 from workers.types.dice cimport roll
 

@@ -71,7 +71,7 @@ class FakeConnection:
 class FakeServer:
     """Answers of workers and of the supervisor are looked up in `answers`; what was asked is kept."""
 
-    index, acceptors, workers = 0, 1, 2
+    index, acceptors, workers, loading = 0, 1, 2, False
     run_id, config_file, epoch = "f" * 40, "", 1
 
     def __init__(self, folder: Path) -> None:
