@@ -187,5 +187,6 @@ def _read_head(path: str, advice: str) -> tuple[int, int, int, int, int, bytes, 
 
 def set_generation(path: str, generation: int) -> None:
     """Stores an arena's generation. Raises OSError."""
-    _write_through(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, generation.to_bytes(8, "little"), _GENERATION_OFFSET)
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    _write_through(path, flags, generation.to_bytes(8, "little"), _GENERATION_OFFSET)
 

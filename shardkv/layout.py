@@ -27,7 +27,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 from shardkv.identity import (
-    Identity, LayoutError, check_arena, read_identity, set_generation, write_identity,
+    Identity,
+    LayoutError,
+    check_arena,
+    read_identity,
+    set_generation,
+    write_identity,
 )
 
 _PATIENCE = 3.0  # seconds for the children of a killed supervisor to be gone

@@ -84,8 +84,8 @@ def prepare(settings: Settings, config_file: str) -> Instance:
     except (LayoutError, ListenError, RingError, ControlPageError) as error:
         raise StartError(str(error)) from None
     except OSError as error:
-        text = error.strerror or str(error)
-        raise StartError(f"cannot use {error.filename}: {text}" if error.filename else f"cannot start: {text}") from None
+        what = f"cannot use {error.filename}" if error.filename else "cannot start"
+        raise StartError(f"{what}: {error.strerror or error}") from None
     except MemoryError:
         raise StartError("cannot start: no memory") from None
     finally:

@@ -118,7 +118,7 @@ def garbage(layout: Layout) -> None:
         (lambda layout: os.truncate(layout.arena(1), 100), "arena-1 is no arena, it has 100 bytes"),
         (lambda layout: os.truncate(layout.arena(1), 70000), "arena-1 is 70000 bytes long instead of"),
         (lambda layout: os.truncate(layout.arena(1), 1 << 32), "arena-1 is 4294967296 bytes long instead of"),
-        (lambda layout: shutil.copy(layout.arena(1), f"{layout.folder}/arena-5"), "holds arena-5, but its data was made"),
+        (lambda layout: shutil.copy(layout.arena(1), f"{layout.folder}/arena-5"), "holds arena-5, but its data"),
         (garbage, "arena-1 is no arena of shardkv"),
         (swap, "arena-0 holds shard 1 of 2, not 0 of 2"),
         (into_folder, "arena-1 is not a file"),

@@ -1,4 +1,4 @@
-"""What a start makes, and what one that fails leaves: each system call in turn has no room, no memory, no descriptor."""
+"""What a start makes, and what one that fails leaves: each system call in turn has no room, memory or descriptor."""
 from __future__ import annotations
 
 import errno
