@@ -8,6 +8,8 @@ from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, mun
 
 from shardkv.atomic cimport atomic_add, atomic_load_relaxed, atomic_store_relaxed, ticks
 
+from shardkv.files import provided
+
 cdef enum:
     HEADER_BYTES = 4096
     VERSION = 2
@@ -40,6 +42,11 @@ cdef uint64_t page_size(uint64_t acceptors, uint64_t workers) noexcept:
     return HEADER_BYTES + (1 + processes) * sizeof(ProcessBlock) + processes * COMMANDS_MAX * sizeof(CommandBlock)
 
 
+def control_bytes(acceptors: int, workers: int) -> int:
+    """Length of the file of a control page."""
+    return page_size(acceptors, workers)
+
+
 def _measure_ticks_per_ms() -> int:
     # A few milliseconds against the monotonic clock: statistics need no better.
     started, before = time.monotonic_ns(), ticks()
@@ -51,10 +58,13 @@ def _measure_ticks_per_ms() -> int:
 cdef class ControlPage:
     @staticmethod
     def create(path: str, acceptors: int, workers: int) -> "ControlPage":
-        """Makes the control page of an instance and maps it. Raises OSError, ControlPageError."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        """Makes the control page of an instance, of an earlier run's file if there is one, and maps it.
+
+        Raises OSError, ControlPageError.
+        """
+        fd = provided(path, page_size(acceptors, workers))
         try:
-            os.posix_fallocate(fd, 0, page_size(acceptors, workers))
+            os.pwrite(fd, bytes(page_size(acceptors, workers)), 0)
             words = (MAGIC, VERSION, acceptors, workers, time.time_ns() // 1_000_000, 1, 0, _measure_ticks_per_ms())
             os.pwrite(fd, b"".join(word.to_bytes(8, "little") for word in words), 0)
         finally:

@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from setproctitle import setproctitle
 
 from shardkv.commands.table import COMMANDS
 from shardkv.control import Channel
+from shardkv.errors import OutOfMemory
 from shardkv.hashing import set_secret
-from shardkv.stats import ControlPage
+from shardkv.ring import RingError
+from shardkv.stats import ControlPage, ControlPageError
 from workers.commands import MODULES
 from workers.loop import Worker
 from workers.memory.arena import Arena, ArenaError
@@ -24,7 +27,7 @@ HANDLERS = load(MODULES)  # before any fork: all workers share them
 def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
     """Opens the assigned shard's arena (an open journal is rolled back) and its rings.
 
-    Raises ArenaError, KeyspaceError, OSError.
+    Raises ArenaError, KeyspaceError, RingError, ControlPageError, OutOfMemory, OSError, MemoryError.
     """
     set_secret(bytes.fromhex(assignment["secret"]))
     index = assignment["index"]
@@ -45,6 +48,13 @@ def main(assignment: dict[str, Any], channel: Channel) -> int:
         worker = take_shard(assignment, channel)
     except (ArenaError, KeyspaceError) as error:
         channel.send({"type": "failed", "text": str(error)})
+        return 1
+    except (RingError, ControlPageError, OutOfMemory, OSError, MemoryError) as error:
+        # May pass: one that takes over is replaced, but a first start is not to be tried again and again.
+        text = str(error) or type(error).__name__
+        if assignment["fresh"]:
+            channel.send({"type": "failed", "text": text})
+        print(f"shardkv: worker {assignment['index']} cannot take its shard over: {text}", file=sys.stderr)
         return 1
     try:
         worker.run()

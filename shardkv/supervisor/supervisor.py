@@ -105,6 +105,12 @@ class Supervisor:
         signal.set_wakeup_fd(self._signal_sink.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._signals, selectors.EVENT_READ)
 
+    def _settle(self) -> None:
+        try:
+            self._instance.settle()
+        except OSError as error:
+            self._log.warning(f"WARNING: cannot note that all arenas are there: {error.strerror}")
+
     def _announce(self) -> None:
         instance, settings = self._instance, self._settings
         limit = settings.number("maxmemory")
@@ -165,7 +171,7 @@ class Supervisor:
             "loading": self._loading(),
             "config_file": instance.config_file,
             "run_id": instance.run_id,
-            "secret": instance.secret.hex(),
+            "secret": instance.identity.secret.hex(),
             "died": self._ends.get((kind, index), 0),
         }
 
@@ -245,6 +251,7 @@ class Supervisor:
         ready = sum(child.ready for child in self._children)
         if ready == self._instance.acceptors + self._instance.workers and not self._announced and not self._stopping:
             self._announced = True
+            self._settle()
             self._announce()
             self._on_ready()
 
