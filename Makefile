@@ -15,6 +15,9 @@ COMPILED := $(shell find shardkv workers -name '*.pyx')
 REQUIREMENTS = import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 	print(*p["build-system"]["requires"], *p["project"]["dependencies"], \
 	*(r for e in sys.argv[1:] for r in p["project"]["optional-dependencies"][e]), sep="\n")
+# Prints the wheels that hold rivals.
+RIVALS = import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	print(*p["project"]["optional-dependencies"]["rivals"], sep="\n")
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
@@ -25,7 +28,7 @@ run: build
 
 build: build/.made
 
-test: build .venv/.made-test
+test: build build/generator .venv/.made-test
 	@$(PY) -m pytest $(ARGS)
 
 check: build .venv/.made-test
@@ -33,7 +36,7 @@ check: build .venv/.made-test
 	@$(PY) -m mypy
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" cython-lint shardkv workers
 
-bench: build .venv/.made-bench
+bench: build build/generator .venv/.made-bench .venv/.made-rivals
 	@$(PY) -m bench.run $(ARGS)
 
 profile: build .venv/.made-bench
@@ -58,6 +61,12 @@ build/.made: setup.py .venv/.made $(SOURCES) $(if $(filter-out $(words $(COMPILE
 .PHONY: force
 force:
 
+# The load generator of `make bench`; no part of the server, so setup.py does not know it.
+build/generator: bench/generator.c
+	@command -v $${CC:-cc} >/dev/null || { echo "make bench needs a C compiler: no '$${CC:-cc}' found (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
+	@mkdir -p build
+	@$${CC:-cc} -O2 -std=gnu11 -Wall -Wextra -o $@ $<
+
 # .venv holds the dependencies only, never shardkv itself: what runs is what stands in the tree.
 .venv/.made: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
@@ -72,6 +81,14 @@ force:
 .venv/.made-test .venv/.made-bench: .venv/.made-%: .venv/.made
 	@$(PY) -c '$(REQUIREMENTS)' $* >.venv/requirements-$*.txt
 	@$(PY) -m pip install -q --disable-pip-version-check -r .venv/requirements-$*.txt
+	@touch $@
+
+# Newer servers to measure against, where there are wheels of them for this platform; bench/rivals.py goes without the others.
+.venv/.made-rivals: .venv/.made-bench
+	@$(PY) -c '$(RIVALS)' | while read -r rival; do \
+		$(PY) -m pip install -q --disable-pip-version-check --only-binary :all: "$$rival" || \
+			echo "no wheel of $$rival for this platform: measured without" >&2; \
+	done
 	@touch $@
 
 clean:

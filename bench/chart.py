@@ -17,13 +17,14 @@ def draw(results: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    depths = list(results["throughput"])
-    tests = list(results["throughput"][depths[0]])
+    rows, how = results["throughput"]["rows"], results["throughput"]["how"]
+    depths = list(rows)
+    tests = list(rows[depths[0]])
     height = 0.8 / len(depths)
     figure, axes = pyplot.subplots(figsize=(8, 1.7 + 0.4 * len(tests)), dpi=160)
     widest = 1.0
     for place, depth in enumerate(depths):
-        values = [ratio(results, depth, test) for test in tests]
+        values = [ratio(rows[depth][test]) for test in tests]
         widest = max(widest, *values)
         rows = [row + (place - (len(depths) - 1) / 2) * height for row in range(len(tests))]
         axes.barh(rows, values, height * 0.9, color=COLOURS[depth], label=label(depth), zorder=2)
@@ -44,12 +45,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=len(depths), frameon=False, fontsize=9, labelcolor=INK
     )
-    versions, machine = results["settings"]["versions"], results["machine"]
+    versions, machine = how["versions"], results["machine"]
     figure.suptitle("Requests a second, as multiples of redis-server", fontsize=13, color=INK, y=0.985)
     figure.text(
         0.5, 0.005, ha="center", fontsize=7.5, color="#66747f",
         s=f"shardkv {versions['shardkv']}, redis-server {versions['redis']}; {machine['cores']} cores shared with "
-        f"redis-benchmark, {results['settings']['clients']} clients; medians of {results['settings']['rounds']} rounds",
+        f"redis-benchmark, {how['clients']} clients; medians of {how['rounds']} rounds",
     )
     figure.tight_layout(rect=(0, 0.02, 1, 1))
     figure.savefig(path)

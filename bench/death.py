@@ -1,17 +1,25 @@
-"""What clients notice of a worker that is killed under load, and how long a restart takes."""
+"""What clients notice of processes that are killed, and how long a restart takes."""
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bench import fill
+from bench.compare import OURS, Options, Rows
 from bench.load import CLIENTS, client
 from bench.servers import Server, redis_benchmark, start, stop
 
 KEYS = 64  # enough that every shard has some
+KILLS = 6
+WORKERS = 3  # of the server whose workers are killed all at once
+APART_SECONDS = 1.5  # between kills of a kind, so that no brake on restarts takes part
 PAUSE_SECONDS = 10  # a worker that is not back by then is not coming back
 SETTLE_SECONDS = 0.5
 
@@ -61,7 +69,7 @@ class Watcher(threading.Thread):
         return longest * 1000
 
     def settle(self) -> None:
-        """Waits until every shard has answered again, and some time passed."""
+        """Waits until every shard has served the watcher again, and some time passed."""
         target, deadline = self.rounds + 2, time.monotonic() + PAUSE_SECONDS
         until = time.monotonic() + SETTLE_SECONDS
         while (self.rounds < target or time.monotonic() < until) and time.monotonic() < deadline:
@@ -75,8 +83,28 @@ def worker_pids(server: Server) -> list[int]:
     return [int(shards[f"shard{number}"]["pid"]) for number in range(len(shards))]
 
 
-def kill_workers(server: Server, kills: int) -> Deaths:
-    """Kills workers in turn with SIGKILL under the load of redis-benchmark, and watches."""
+def measure(options: Options) -> Iterator[Rows]:
+    """Milliseconds of every kill by what was killed, and of no kill; wrong replies; seconds of a restart.
+
+    {"worker" or "workers": {"pauses_ms", "undisturbed_ms", "wrong_replies"}, "acceptor": {"pauses_ms"}, "restart": …}.
+    """
+    with options.server(OURS) as server:
+        yield {"worker": row(kill_workers(server, KILLS, at_once=False))}
+    with options.server(OURS, options.workers or WORKERS) as server:
+        yield {"workers": row(kill_workers(server, KILLS, at_once=True))}
+        yield {"acceptor": {"pauses_ms": [kill_acceptors(server) for _ in range(KILLS)]}}
+    with options.server(OURS) as server:
+        fill.strings(server, options.keys)
+        yield {"restart": {"seconds": restart_seconds(server, options.keys, options.workers), "keys": options.keys}}
+
+
+def row(deaths: Deaths) -> Rows:
+    """As it goes into the results."""
+    return {"pauses_ms": deaths.pauses, "undisturbed_ms": deaths.undisturbed, "wrong_replies": deaths.wrong}
+
+
+def kill_workers(server: Server, kills: int, at_once: bool) -> Deaths:
+    """Kills workers, in turn or all at once, with SIGKILL under the load of redis-benchmark, and watches."""
     load = subprocess.Popen(
         [
             redis_benchmark(), "-p", str(server.port), "-t", "set,get", "-P", "16", "-c", str(CLIENTS),
@@ -94,9 +122,11 @@ def kill_workers(server: Server, kills: int) -> Deaths:
         pauses = []
         for number in range(kills):
             pids = worker_pids(server)
-            os.kill(pids[number % len(pids)], signal.SIGKILL)
+            for pid in pids if at_once else [pids[number % len(pids)]]:
+                os.kill(pid, signal.SIGKILL)
             watcher.settle()
             pauses.append(watcher.take_longest())
+            time.sleep(APART_SECONDS - SETTLE_SECONDS)
         wrong = watcher.wrong + (load.poll() is not None)
     finally:
         watcher.stopped.set()
@@ -104,6 +134,27 @@ def kill_workers(server: Server, kills: int) -> Deaths:
         load.kill()
         load.wait()
     return Deaths(pauses, undisturbed, wrong)
+
+
+def kill_acceptors(server: Server) -> float:
+    """Kills all acceptors with SIGKILL; milliseconds until a connection made after that is served."""
+    time.sleep(APART_SECONDS)
+    pids = server.pids_by_role()["acceptor"]
+    begun = time.perf_counter()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    while not pongs(server.port):
+        if time.perf_counter() - begun > PAUSE_SECONDS:
+            raise RuntimeError(f"no new connection is served {PAUSE_SECONDS} seconds after an acceptor's death")
+    return (time.perf_counter() - begun) * 1e3
+
+
+def pongs(port: int) -> bool:
+    """Whether a new connection is served; waits for it, and returns False when it is closed or refused."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=PAUSE_SECONDS) as new:
+        new.sendall(b"PING\r\n")
+        return new.recv(100) == b"+PONG\r\n"
+    return False
 
 
 def restart_seconds(server: Server, keys: int, workers: int | None) -> float:

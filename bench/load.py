@@ -1,9 +1,9 @@
 """The loads that are put on a server, and what is read of its processes meanwhile."""
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from bench import fill
 from bench.servers import Server, redis_benchmark
 
 CLIENTS = 50
-SETTLE_SECONDS, SAME_SECONDS = 20, 0.5
 RUN_SECONDS = 300  # no single run of redis-benchmark may take longer
 KEYS = "keys"
 PIPELINED_MORE = 8  # a pipelined run takes this many times the requests, so that it lasts about as long
@@ -75,10 +74,10 @@ def known_tests(server: Server) -> list[str]:
     return [name for name, test in TESTS.items() if test.command in known]
 
 
-def requests_of(test: str, depth: int, requests: int) -> int:
+def requests_of(test: str, depth: int, requests: int, clients: int = CLIENTS) -> int:
     """How many requests a run of the test takes, when one of a quick command takes `requests` at depth 1."""
     less = TESTS[test].less[depth > 1]
-    return max(requests * (PIPELINED_MORE if depth > 1 else 1) // less, CLIENTS * depth)
+    return max(requests * (PIPELINED_MORE if depth > 1 else 1) // less, clients * depth)
 
 
 def prepare(server: Server, test: str, requests: int, keys: int) -> None:
@@ -90,12 +89,12 @@ def prepare(server: Server, test: str, requests: int, keys: int) -> None:
         fill.collection(server, filled, requests, fill.BENCHMARK_DATA if filled == "list" else b"")
 
 
-def benchmark(server: Server, test: str, depth: int, requests: int, keys: int) -> Run:
+def benchmark(server: Server, test: str, depth: int, requests: int, keys: int, clients: int = CLIENTS) -> Run:
     """Runs one test; raises subprocess.SubprocessError when it fails or takes too long."""
     before = cpu_seconds(server)
     done = subprocess.run(
         [
-            redis_benchmark(), "-p", str(server.port), "-P", str(depth), "-c", str(CLIENTS), "-n", str(requests),
+            redis_benchmark(), "-p", str(server.port), "-P", str(depth), "-c", str(clients), "-n", str(requests),
             "-r", str(keys), *(TESTS[test].line or ("-t", test)),
         ],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS, check=True,
@@ -120,49 +119,9 @@ def parse(output: str) -> tuple[float, float, float, float]:
 def cpu_seconds(server: Server) -> dict[str, float]:
     """CPU seconds of the server's processes since they started, by role (server, supervisor, acceptor, worker)."""
     used: dict[str, float] = {}
-    for pid in server.pids():
-        try:
-            spent = sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
-            used[role(pid)] = used.get(role(pid), 0.0) + spent / 1e9
-        except (OSError, IndexError):
-            continue  # ended meanwhile
+    for name, pids in server.pids_by_role().items():
+        for pid in pids:
+            with contextlib.suppress(OSError, IndexError):  # it ended meanwhile
+                tasks = Path(f"/proc/{pid}/task").glob("*/schedstat")
+                used[name] = used.get(name, 0.0) + sum(int(path.read_text().split()[0]) for path in tasks) / 1e9
     return used
-
-
-def role(pid: int) -> str:
-    """What a process is, from its title: `shardkv: worker 2` is a worker."""
-    title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    match = re.match(r"shardkv: ([a-z]+)", title)
-    return match[1] if match else "server"
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes in use: as the server counts them, and as the system does (private pages and blocks of the arenas)."""
-
-    counted: int
-    real: int
-
-
-def settled_memory(server: Server) -> Memory:
-    """Memory of a server that has started all its processes: as soon as it stays the same for a while."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    now, since = memory(server), time.monotonic()
-    while time.monotonic() < min(since + SAME_SECONDS, deadline):
-        time.sleep(0.05)
-        before, now = now, memory(server)
-        if now.real != before.real:
-            since = time.monotonic()
-    return now
-
-
-def memory(server: Server) -> Memory:
-    """Memory of the server now. Pages of shared files are counted once, by the blocks of the arenas."""
-    with client(server) as connection:
-        counted = int(connection.info("memory")["used_memory"])
-    private = 0
-    for pid in server.pids():
-        match = re.search(r"^RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-        private += int(match[1]) * 1024 if match else 0
-    blocks = sum(path.stat().st_blocks * 512 for path in server.folder.rglob("arena-*"))
-    return Memory(counted, private + blocks)

@@ -111,9 +111,9 @@ def usage(server: Server) -> dict[str, Usage]:
     """What the server's processes, and the load generators that have ended, used since they started, by role."""
     found: dict[str, Usage] = {}
     cpu = load.cpu_seconds(server)
-    for pid in server.pids():
+    for role, pid in ((role, pid) for role, pids in server.pids_by_role().items() for pid in pids):
         with contextlib.suppress(OSError):  # it ended meanwhile
-            total = found.setdefault(load.role(pid), Usage())
+            total = found.setdefault(role, Usage())
             for task in Path(f"/proc/{pid}/task").iterdir():
                 status = (task / "status").read_text()
                 total.yielded += number(r"^voluntary_ctxt_switches:\s+(\d+)", status)
@@ -137,9 +137,7 @@ def number(pattern: str, text: str) -> int:
 
 def system_calls(server: Server, test: str, depth: int, requests: int) -> dict[str, Counter[str]]:
     """System calls of a run by role; a role is left out when strace is not installed or may not attach."""
-    pids: dict[str, list[int]] = {}
-    for pid in server.pids():
-        pids.setdefault(load.role(pid), []).append(pid)
+    pids = server.pids_by_role()
     pids.pop("supervisor", None)
     with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory(prefix="shardkv-profile-") as folder:
         outputs = {role: Path(folder, role) for role in pids}
@@ -173,9 +171,10 @@ def attached(process: subprocess.Popen[bytes], pids: list[int]) -> bool:
     """Waits until all of `pids` are traced; False when the tracer ends instead."""
     deadline = time.monotonic() + ATTACH_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        statuses = (Path(f"/proc/{pid}/status").read_text() for pid in pids)
-        if all(number(r"^TracerPid:\s+(\d+)", status) == process.pid for status in statuses):
-            return True
+        with contextlib.suppress(OSError):  # one ended meanwhile: the tracer cannot attach, and ends
+            statuses = (Path(f"/proc/{pid}/status").read_text() for pid in pids)
+            if all(number(r"^TracerPid:\s+(\d+)", status) == process.pid for status in statuses):
+                return True
         time.sleep(0.01)
     return False
 

@@ -1,159 +1,234 @@
-"""Turns bench/results.json into text: the table `make bench` prints, and the figures in README.md (`--readme`)."""
+"""Turns bench/results.json into text: what `make bench` prints, and the figures in README.md (`--readme`).
+
+A part that was not measured has no table. Ratios are shardkv's figure divided by the rival's.
+"""
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from bench import fill
+from bench import facts, fill, memory, rivals, store
+from bench.compare import OURS
 from bench.servers import ROOT
 
 README = ROOT / "README.md"
+RESULTS = ROOT / "bench/results.json"
 BEGIN, END = "<!-- figures: made by `make docs` -->", "<!-- end of figures -->"
+THEIRS = rivals.DEBIAN
+Results = dict[str, Any]
 
 
-def ratio(results: dict[str, Any], depth: str, test: str) -> float:
-    """shardkv's requests a second divided by redis-server's: the median of the rounds, in each of which both ran one
-    after the other, so that what else the machine did at that time mostly cancels out."""
-    row = results["throughput"][depth][test]
-    rounds = zip(row["shardkv"]["rates"], row["redis"]["rates"], strict=True)
-    return float(statistics.median(ours / theirs for ours, theirs in rounds))
+@dataclass
+class Table:
+    """A head, rows of as many cells, and a line below that says what they are."""
 
+    head: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+    note: str = ""
 
-def cpu_ratio(results: dict[str, Any], depth: str, test: str) -> float:
-    """CPU time a request of all of shardkv's processes divided by redis-server's, medians."""
-    row = results["throughput"][depth][test]
-    return float(row["shardkv"]["cpu_us"]) / float(row["redis"]["cpu_us"])
+    def markdown(self) -> list[str]:
+        """Lines for README.md."""
+        lines = [f"| {' | '.join(self.head)} |", "| --- |" + " --: |" * (len(self.head) - 1)]
+        return [*lines, *(f"| {' | '.join(row)} |" for row in self.rows), "", self.note, ""]
 
-
-def table(results: dict[str, Any]) -> str:
-    """The whole of it for a terminal."""
-    lines = [
-        "",
-        f"{'':<16}{'requests a second':>24}{'':>8}{'CPU µs a request':>22}{'':>8}{'p50/p99/p99.9 ms':>26}",
-        f"{'test':<13}{'P':>3}{'shardkv':>12}{'redis':>12}{'ratio':>8}{'shardkv':>11}{'redis':>11}{'ratio':>8}"
-        f"{'shardkv':>19}{'redis':>19}",
-    ]
-    for depth, tests in results["throughput"].items():
-        for test, row in tests.items():
-            ours, theirs = row["shardkv"], row["redis"]
-            lines.append(
-                f"{test:<13}{depth:>3}{ours['rps']:>12,.0f}{theirs['rps']:>12,.0f}{ratio(results, depth, test):>8.2f}"
-                f"{ours['cpu_us']:>11.2f}{theirs['cpu_us']:>11.2f}{cpu_ratio(results, depth, test):>8.2f}"
-                f"{latency(ours):>19}{latency(theirs):>19}"
+    def text(self) -> list[str]:
+        """Lines for a terminal."""
+        widths = [max(len(row[place]) for row in (self.head, *self.rows)) for place in range(len(self.head))]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if place else cell.ljust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
             )
-    width = max(len(what) for what, _, _ in memory(results)) + 2
-    lines += ["", f"{'':<{width}}{'as the servers count':>29}{'as the system counts':>29}"]
-    lines.append(f"{'bytes each of':<{width}}" + f"{'shardkv':>12}{'redis':>9}{'ratio':>8}" * 2)
-    for what, ours, theirs in memory(results):
-        pairs = [(ours[name], theirs[name]) for name in ("counted", "real")]
-        lines.append(f"{what:<{width}}" + "".join(f"{a:>12.1f}{b:>9.1f}{a / b:>8.2f}" for a, b in pairs))
-    return "\n".join([*lines, "", *(f"{name}: {value}" for name, value in facts(results))])
+            for row in (self.head, *self.rows)
+        ]
+        return ["", *lines, *([self.note] if self.note else [])]
 
 
-def latency(row: dict[str, Any]) -> str:
-    """Three percentiles in few characters."""
-    return "/".join(f"{row[name]:.2f}" for name in ("p50_ms", "p99_ms", "p999_ms"))
+def tables(results: Results) -> list[Table]:
+    """What was measured and makes a table."""
+    makers = (throughput_table, latency_table, busy_table, rates_table, memory_table)
+    return [table for make in makers if (table := make(results)) and table.rows]
 
 
-def facts(results: dict[str, Any]) -> list[tuple[str, str]]:
-    """What is not a rate: name and text."""
-    found = []
-    for depth, tests in results["throughput"].items():
-        for test in ("get", "set"):
-            if test in tests:
-                roles = ", ".join(f"{role} {us:.2f}" for role, us in tests[test]["shardkv"]["cpu_us_by_role"].items())
-                found.append((f"CPU µs of a {test.upper()} at depth {depth}", roles))
-    if missing := results.get("missing"):
-        found.append(("not measured, as shardkv has no such command yet", ", ".join(missing)))
-    if "death" in results:
-        pauses = results["death"]["pauses_ms"]
-        text = f"median {statistics.median(pauses):.1f} ms, longest {max(pauses):.1f} ms (without a kill "
-        text += f"{results['death']['undisturbed_ms']:.1f} ms), {results['death']['wrong_replies']} wrong replies"
-        found.append((f"longest pause of a client when a worker is killed under load, {len(pauses)} kills", text))
-    if "restart_seconds" in results:
-        keys = results["settings"]["keys"]
-        found.append((f"from start to all of {keys:,} keys after a stop", f"{results['restart_seconds']:.2f} s"))
-    return found
+def ratio(row: Results, theirs: str = THEIRS) -> float:
+    """shardkv's requests a second divided by a rival's: the median of the rounds, in each of which both ran one after
+    the other, so that what else the machine did at that time mostly cancels out."""
+    rounds = zip(row[OURS]["rates"], row[theirs]["rates"], strict=False)  # rivals may be of another run, of more rounds
+    return float(statistics.median(ours / others for ours, others in rounds))
 
 
-def memory(results: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """What was filled, and what an element of it takes in shardkv and in redis-server."""
-    count = f"{results['settings']['keys']:,}"
-    rows = [(f"{count} strings of {fill.VALUE_BYTES} bytes", results["memory"]["shardkv"], results["memory"]["redis"])]
-    for kind, row in results.get("collections", {}).items():
-        many = kind if kind == fill.SMALL_HASHES else fill.COLLECTIONS[kind].many
-        rows.append((f"{count} {many}", row["shardkv"], row["redis"]))
-    return rows
+def quotient(row: Results, name: str, theirs: str = THEIRS) -> float:
+    """A figure of shardkv's divided by a rival's."""
+    return float(row[OURS][name]) / float(row[theirs][name])
 
 
-def markdown(results: dict[str, Any]) -> str:
+def part(results: Results, name: str) -> tuple[Results, Results]:
+    """Rows of a part, and how it was measured; both empty when it was not."""
+    found = results.get(name, {})
+    return found.get(store.ROWS, {}), found.get(store.HOW, {})
+
+
+def named(how: Results, kind: str) -> str:
+    """A server's name with its version."""
+    return rivals.title(kind, how["versions"].get(kind, ""))
+
+
+def others(how: Results, rows: list[Results]) -> list[str]:
+    """The rivals that took part in all of the rows, Debian's first."""
+    return [kind for kind in rivals.KINDS if kind in how["versions"] and all(kind in row for row in rows)]
+
+
+def throughput_table(results: Results) -> Table | None:
+    """redis-benchmark's tests, at each depth."""
+    rows, how = part(results, "throughput")
+    if not rows:
+        return None
+    table = Table(["redis-benchmark"])
+    for depth in rows:
+        table.head += [f"depth {depth}: shardkv", "redis", "ratio", "CPU"]
+    for test in next(iter(rows.values())):
+        cells = [test.upper()]
+        for depth in rows:
+            row = rows[depth].get(test)
+            cells += throughput_cells(row) if row else ["", "", "", ""]
+        table.rows.append(cells)
+    table.note = (
+        f"Requests a second of {how['clients']} clients, {named(how, THEIRS)}; ratio: the median of those of "
+        f"{how['rounds']} rounds; CPU: CPU time a request, of all processes, the medians divided."
+    )
+    return table
+
+
+def throughput_cells(row: Results) -> list[str]:
+    """A test's figures at one depth."""
+    rates = [f"{row[kind]['rps']:,.0f}" for kind in (OURS, THEIRS)]
+    return [*rates, f"{ratio(row):.2f}", f"{quotient(row, 'cpu_us'):.2f}"]
+
+
+def latency_table(results: Results) -> Table | None:
+    """Few clients, one request at a time."""
+    return few_clients(results, "latency", "one request at a time", "")
+
+
+def busy_table(results: Results) -> Table | None:
+    """The same beside busy processes."""
+    return few_clients(results, "busy", "beside four busy processes", ", while four processes want every core")
+
+
+def few_clients(results: Results, name: str, title: str, where: str) -> Table | None:
+    """Rates and percentiles by number of clients."""
+    rows, how = part(results, name)
+    flat = [(clients, test, row) for clients, tests in rows.items() for test, row in tests.items()]
+    if not flat:
+        return None
+    kinds = others(how, [row for _, _, row in flat])
+    table = Table([title, "shardkv: a second", "p50 µs", "p99 µs"])
+    table.head += ["redis: a second", "p50 µs", "p99 µs"] if THEIRS in kinds else []
+    table.head += [f"ratio to {how['versions'][kind]}" for kind in kinds]
+    for clients, test, row in flat:
+        cells = [f"{clients} client{'s' * (clients != '1')}, {test.upper()}"]
+        for kind in (OURS, *([THEIRS] if THEIRS in kinds else [])):
+            cells += [f"{row[kind]['rps']:,.0f}", *(f"{row[kind][share]:.0f}" for share in ("p50_us", "p99_us"))]
+        table.rows.append([*cells, *(f"{ratio(row, kind):.2f}" for kind in kinds)])
+    names = ", ".join(named(how, kind) for kind in kinds)
+    table.note = f"Medians of {how['rounds']} rounds with {names}, under bench/generator.c{where}."
+    return table
+
+
+def rates_table(results: Results) -> Table | None:
+    """All rivals under the generator of our own."""
+    rows, how = part(results, "rates")
+    if not rows:
+        return None
+    kinds = others(how, [row for tests in rows.values() for row in tests.values()])
+    table = Table(["bench/generator.c"])
+    for depth in rows:
+        table.head += [f"depth {depth}: shardkv", *(f"to {how['versions'][kind]}" for kind in kinds)]
+    for test in next(iter(rows.values())):
+        cells = [test.upper()]
+        for depth in rows:
+            row = rows[depth].get(test)
+            cells += [f"{row[OURS]['rps']:,.0f}", *(f"{ratio(row, kind):.2f}" for kind in kinds)] if row else (
+                [""] * (1 + len(kinds))
+            )
+        table.rows.append(cells)
+    costs = [row[OURS]["cpu_us"] for row in rows.get("16", {}).values()]
+    costs_text = f", which takes {statistics.median(costs):.1f} µs a request itself at depth 16" if costs else ""
+    table.note = (
+        f"Requests a second of 50 clients under a generator that only counts replies{costs_text}; ratios to "
+        f"{', '.join(named(how, kind) for kind in kinds)}, medians of {how['rounds']} rounds."
+    )
+    return table
+
+
+def memory_table(results: Results) -> Table | None:
+    """Bytes a key and an element."""
+    rows, how = part(results, "memory")
+    rows = {kind: row for kind, row in rows.items() if OURS in row}
+    if not rows:
+        return None
+    kinds = [OURS, *(kind for kind in rivals.KINDS if kind in how["versions"])]
+    table = Table([f"bytes each of {how['keys']:,}"])
+    for heading in ("counted", "resident"):
+        table.head += [f"{heading}: shardkv", *(how["versions"][kind] for kind in kinds[1:])]
+    for what in sorted(rows, key=memory.KINDS.index):
+        cells = [(rows[what].get(kind, {}).get(name)) for name in ("counted", "real") for kind in kinds]
+        table.rows.append([memory_of(what), *("" if value is None else f"{value:.1f}" for value in cells)])
+    table.note = (
+        "Counted: `used_memory`; resident: as the system counts, anonymous pages and blocks of the arenas. "
+        f"{', '.join(named(how, kind) for kind in kinds[1:])}."
+    )
+    return table
+
+
+def memory_of(kind: str) -> str:
+    """What was filled in, in words."""
+    if kind == memory.STRINGS:
+        return f"strings of {fill.VALUE_BYTES} bytes"
+    return fill.COLLECTIONS[kind].many if kind in fill.COLLECTIONS else kind
+
+
+def text(results: Results) -> str:
+    """The whole of it for a terminal."""
+    lines = [line for table in tables(results) for line in table.text()]
+    return "\n".join([*lines, "", *(f"{name}: {value}" for name, value in facts.facts(results))])
+
+
+def markdown(results: Results) -> str:
     """The figures for README.md."""
-    machine, how = results["machine"], results["settings"]
-    depths = list(results["throughput"])
-    lines = [
-        f"{machine['cores']} cores ({machine['cpu']}) shared with the load generator; medians of {how['rounds']} "
-        f"rounds in alternation with redis-server {how['versions']['redis']}, {how['clients']} clients.",
-        "",
-        "| redis-benchmark |" + "".join(f" depth {depth}: shardkv | redis | ratio | CPU |" for depth in depths),
-        "| --- |" + " --: | --: | --: | --: |" * len(depths),
-    ]
-    lines += [
-        f"| {test.upper()} |" + "".join(throughput_cells(results, depth, test) for depth in depths)
-        for test in results["throughput"][depths[0]]
-    ]
-    lines += [
-        "",
-        "Requests a second; ratio: shardkv's divided by redis-server's in the same round, the median of the rounds; "
-        "CPU: CPU time a request, of all processes, the medians divided.",
-        "",
-        "| bytes each of | counted: shardkv | redis | ratio | resident: shardkv | redis | ratio |",
-        "| --- | --: | --: | --: | --: | --: | --: |",
-    ]
-    for what, ours, theirs in memory(results):
-        cells = (memory_cells(ours[name], theirs[name]) for name in ("counted", "real"))
-        lines.append(f"| {what} |{''.join(cells)}")
-    lines += ["", "Counted: `used_memory`; resident: as the system counts, anonymous pages and blocks of the arenas."]
-    return "\n".join([*lines, "", *(f"- {name}: {value}" for name, value in facts(results))])
+    machine = results["machine"]
+    lines = [f"{machine['cores']} cores ({machine['cpu']}) shared with the load generator.", ""]
+    lines += [line for table in tables(results) for line in table.markdown()]
+    return "\n".join([*lines, *(f"- {name}: {value}" for name, value in facts.facts(results))])
 
 
-def throughput_cells(results: dict[str, Any], depth: str, test: str) -> str:
-    """A test's figures at one depth, as cells of a table in Markdown."""
-    row = results["throughput"][depth][test]
-    shares = [ratio(results, depth, test), cpu_ratio(results, depth, test)]
-    return f" {row['shardkv']['rps']:,.0f} | {row['redis']['rps']:,.0f} | {shares[0]:.2f} | {shares[1]:.2f} |"
-
-
-def memory_cells(ours: float, theirs: float) -> str:
-    """Bytes in both servers, as cells of a table in Markdown."""
-    return f" {ours:.1f} | {theirs:.1f} | {ours / theirs:.2f} |"
-
-
-def write_readme(results: dict[str, Any]) -> None:
+def write_readme(results: Results, readme: Path) -> None:
     """Replaces what stands between the two marks in README.md."""
-    before, begin, rest = README.read_text().partition(BEGIN)
+    before, begin, rest = readme.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise SystemExit(f"README.md has no '{BEGIN}' … '{END}'")
-    README.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
+        raise SystemExit(f"{readme.name} has no '{BEGIN}' … '{END}'")
+    readme.write_text(f"{before}{BEGIN}\n{markdown(results)}\n{END}{after}")
 
 
 def main() -> int:
-    """Prints the table of the last figures, or puts them into README.md."""
+    """Prints the tables of the last figures, or puts them into README.md."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--readme", action="store_true", help="write README.md's figures")
+    parser.add_argument("--readme", nargs="?", type=Path, const=README, help="write the figures of README.md, or FILE")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the figures (bench/results.json)")
     options = parser.parse_args()
-    path = ROOT / "bench/results.json"
-    if not path.exists():
-        print("no bench/results.json yet: make bench", file=sys.stderr)
+    results = store.load(options.results) if options.results.exists() else {}
+    if not results:
+        print(f"no figures of this format in {options.results.name} yet: make bench", file=sys.stderr)
         return 1
-    results = json.loads(path.read_text())
     if options.readme:
-        write_readme(results)
+        write_readme(results, options.readme)
     else:
-        print(table(results))
+        print(text(results))
     return 0
 
 

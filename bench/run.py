@@ -1,84 +1,119 @@
-"""`make bench`: shardkv against Debian's redis-server, in alternation on the same machine.
+"""`make bench`: shardkv against its rivals, in alternation on the same machine.
 
-Every test of redis-benchmark and XADD, as far as shardkv has the commands, at pipeline depth 1 and 16; CPU time a
-request of all server processes; memory of a million keys, and of collections of a million; what clients notice of a
-worker that is killed; how long a restart takes. Prints a table and writes bench/results.json and docs/bench.png.
+In parts, each of which can be measured alone (`--only`). What is new is merged into bench/results.json at once.
+Prints tables; draws docs/bench.png.
 """
 from __future__ import annotations
 
 import argparse
-import functools
-import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import chart, death, fill, load, report
-from bench.servers import ROOT, Server, ServerError, redis_benchmark, redis_server, running
+from bench import chart, death, generator, large, load, memory, processes, rates, report, rivals, throughput
+from bench.compare import OURS, Options, Rows, versions
+from bench.servers import ROOT, ServerError, redis_benchmark, rival
+from bench.store import Store
 
 RESULTS = ROOT / "bench/results.json"
-DEPTHS = (1, 16)
-KILLS = 6
+PICTURE = ROOT / "docs/bench.png"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part: what measures it, rounds by default, and whether all rivals take part or Debian's redis-server alone."""
+
+    measure: Callable[[Options], Iterator[Rows]]
+    what: str
+    rounds: int = 1
+    all_rivals: bool = False
+
+
+PARTS = {
+    "throughput": Part(throughput.measure, "redis-benchmark's tests at depth 1 and 16, CPU time a request", rounds=5),
+    "latency": Part(rates.latency, "1, 4 and 50 clients, one request at a time", rounds=5, all_rivals=True),
+    "busy": Part(rates.busy, "the same beside four busy processes", rounds=3),
+    "rates": Part(rates.measure, "depth 1 and 16 under a generator that costs less", rounds=3, all_rivals=True),
+    "memory": Part(memory.measure, "bytes a key and an element", all_rivals=True),
+    "large": Part(large.measure, "values of 512 MB", rounds=3),
+    "start": Part(processes.starts, "from start to ready, memory of the processes"),
+    "idle": Part(processes.idle, "CPU time with nothing to do"),
+    "death": Part(death.measure, "pauses when processes are killed, a restart"),
+}
+TESTS = {*load.TESTS, *generator.LOADS, *memory.KINDS}
 
 
 def main() -> int:
     """Reads the command line and measures; exit status 2 when a program is missing or a server does not start."""
-    options = arguments()
+    asked = arguments()
+    store = Store(None if asked.quick or asked.subject != OURS else asked.output)
     try:
-        redis_server(), redis_benchmark()
-        results = measure(options)
-    except (ServerError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
+        rival(rivals.DEBIAN), redis_benchmark(), generator.program()
+        store.note("machine", machine())
+        for name in asked.only or PARTS:
+            measure(name, asked, store)
+    except KeyboardInterrupt:
+        print("bench: cut short; what was measured is kept", file=sys.stderr)
+        return 130
+    except (OSError, ServerError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    print(report.table(results))
-    if options.subject == "shardkv" and not options.quick:
-        options.output.write_text(json.dumps(results, indent=1) + "\n")
-        chart.draw(results, ROOT / "docs/bench.png")
+    print(report.text({name: part for name, part in store.results.items() if name in (asked.only or PARTS)}))
+    if store.path == RESULTS and throughput_is_whole(store.results):
+        chart.draw(store.results, PICTURE)
     return 0
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="make bench", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=9, help="runs of each test on each server, in alternation (9)")
-    parser.add_argument("--requests", type=int, default=40_000, help="of a quick command at depth 1 (40000)")
+    words = {"prog": "make bench", "description": (__doc__ or "").split("\n")[0]}
+    parser = argparse.ArgumentParser(
+        **words, formatter_class=argparse.RawDescriptionHelpFormatter,  # type: ignore[arg-type]
+        epilog="parts:\n" + "\n".join(f"  {name:12} {part.what}" for name, part in PARTS.items()),
+    )
+    parser.add_argument("--only", action="append", choices=PARTS, help="only this part; may be repeated")
+    parser.add_argument("--test", action="append", choices=sorted(TESTS), help="only this row; likewise")
+    parser.add_argument("--rival", action="append", choices=rivals.KINDS, help="only this one; likewise")
+    parser.add_argument("--rounds", type=int, help="runs of each test on each server, in alternation (1 to 5)")
+    parser.add_argument("--requests", type=int, default=30_000, help="of redis-benchmark, quick, at depth 1 (30000)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of a run of the generator (0.5)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="and elements, for their memory (1000000)")
-    parser.add_argument("--test", action="append", choices=sorted(load.TESTS), help="only this test; may be repeated")
+    parser.add_argument("--clients", type=int, default=load.CLIENTS, help="of redis-benchmark (50)")
     parser.add_argument("--workers", type=int, help="passed on to shardkv")
     parser.add_argument("--quick", action="store_true", help="one short round; nothing is written")
     parser.add_argument("--output", type=Path, default=RESULTS, help="where the figures go")
-    parser.add_argument("--subject", choices=("shardkv", "redis"), default="shardkv", help="redis: the noise")
-    options = parser.parse_args()
-    if options.quick:
-        options.rounds, options.requests, options.keys = 1, min(options.requests, 10_000), min(options.keys, 50_000)
-    return options
+    parser.add_argument("--subject", choices=(OURS, rivals.DEBIAN), default=OURS, help="redis: the noise; not written")
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.rounds, asked.requests, asked.keys = 1, min(asked.requests, 10_000), min(asked.keys, 50_000)
+        asked.seconds = min(asked.seconds, 0.2)
+    return asked
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All measurements, as they go into results.json."""
-    results: dict[str, Any] = {"machine": machine(), "settings": settings(options)}
-    with running("redis") as baseline, running(options.subject, options.workers) as subject:
-        results["settings"]["versions"] = versions(subject, baseline)
-        results["throughput"] = throughput(subject, baseline, options)
-        with load.client(subject) as connection:
-            kinds = fill.known_collections(connection)
-        results["missing"] = [test for test in load.TESTS if test not in load.known_tests(subject)]
-        results["missing"] += [f"memory of a {kind}" for kind in fill.COLLECTIONS if kind not in kinds]
-    results["collections"] = memory_of_collections(options, kinds)
-    results["memory"] = {}
-    with running("redis") as baseline:
-        results["memory"]["redis"] = memory_per_key(baseline, options.keys)
-    with running(options.subject, options.workers) as subject:
-        results["memory"]["shardkv"] = memory_per_key(subject, options.keys)
-        if options.subject == "shardkv":
-            results["death"] = killed(subject)
-            results["restart_seconds"] = restarted(subject, options)
-    return results
+def measure(name: str, asked: argparse.Namespace, store: Store) -> None:
+    """Measures one part and stores what it finds, step by step."""
+    part, begun = PARTS[name], time.monotonic()
+    kinds: tuple[str, ...] = (rivals.DEBIAN,)
+    if part.all_rivals:
+        kinds = tuple(kind for kind in rivals.available() if not asked.rival or kind in asked.rival)
+    options = Options(
+        rounds=asked.rounds or part.rounds, requests=asked.requests, seconds=asked.seconds, keys=asked.keys,
+        clients=asked.clients, tests=tuple(asked.test or ()), workers=asked.workers, rivals=kinds,
+        subject=asked.subject,
+    )
+    how = {
+        "rounds": options.rounds, "keys": options.keys, "clients": options.clients, "seconds": options.seconds,
+        "workers": options.workers or "auto", "versions": versions(options, kinds),
+    }
+    for number, rows in enumerate(part.measure(options), 1):
+        store.put(name, rows, how)
+        print(f"{name}: step {number}, {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:
@@ -93,114 +128,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-def settings(options: argparse.Namespace) -> dict[str, Any]:
-    """How it was measured."""
-    return {
-        "rounds": options.rounds,
-        "requests": {str(depth): load.requests_of("get", depth, options.requests) for depth in DEPTHS},
-        "clients": load.CLIENTS,
-        "keys": options.keys,
-        "workers": options.workers or "auto",
-    }
-
-
-def versions(subject: Server, baseline: Server) -> dict[str, str]:
-    """Versions of both servers, as they say themselves."""
-    said = {}
-    for name, server in (("redis", baseline), ("shardkv", subject)):
-        with load.client(server) as connection:
-            info = connection.info("server")
-        said[name] = str(info.get("shardkv_version", info["redis_version"]))
-    return said
-
-
-def throughput(subject: Server, baseline: Server, options: argparse.Namespace) -> dict[str, Any]:
-    """Every test at every depth: {depth: {test: {server: medians}}}."""
-    tests = options.test or load.known_tests(subject)
-    servers = {"shardkv": subject, "redis": baseline}
-    keys = options.keys // 10
-    table: dict[str, Any] = {}
-    for server in servers.values():  # what a server does after its start is not a request's cost
-        load.benchmark(server, "set", max(DEPTHS), options.keys // 5, keys)
-    for depth in DEPTHS:
-        runs: dict[str, dict[str, list[load.Run]]] = {test: {name: [] for name in servers} for test in tests}
-        for number in range(options.rounds):
-            print(f"depth {depth}, round {number + 1} of {options.rounds}", flush=True)
-            in_turn = dict(list(servers.items())[:: -1 if number % 2 else 1])  # neither is always first
-            one_round(in_turn, runs, depth, options.requests, keys)
-        table[str(depth)] = {
-            test: {name: summary(values) for name, values in row.items()} for test, row in runs.items()
-        }
-    return table
-
-
-def one_round(
-    servers: dict[str, Server], runs: dict[str, dict[str, list[load.Run]]], depth: int, requests: int, keys: int
-) -> None:
-    """Adds a run of every test on each server, in their order, to `runs`. It begins with nothing in the servers."""
-    for server in servers.values():
-        fill.empty(server)
-    for test, row in runs.items():
-        count = load.requests_of(test, depth, requests)
-        for name, server in servers.items():
-            load.prepare(server, test, count, keys)
-            row[name].append(load.benchmark(server, test, depth, count, keys))
-
-
-def summary(runs: list[load.Run]) -> dict[str, Any]:
-    """Medians of the runs; `rates` keeps the single ones."""
-
-    def middle(read: Callable[[load.Run], float]) -> float:
-        return statistics.median(map(read, runs))
-
-    roles = sorted({role for run in runs for role in run.cpu})
-    by_role = {role: middle(lambda run, role=role: run.cpu.get(role, 0.0) * 1e6) for role in roles}  # type: ignore[misc]
-    return {
-        "rps": middle(lambda run: run.rps),
-        "rates": [run.rps for run in runs],
-        "p50_ms": middle(lambda run: run.p50),
-        "p99_ms": middle(lambda run: run.p99),
-        "p999_ms": middle(lambda run: run.p999),
-        "cpu_us": middle(lambda run: sum(run.cpu.values()) * 1e6),
-        "cpu_us_by_role": by_role,
-    }
-
-
-def memory_per_key(server: Server, keys: int) -> dict[str, float]:
-    """Bytes a key; the server keeps the keys."""
-    return memory_each(server, keys, lambda: fill.strings(server, keys))
-
-
-def memory_of_collections(options: argparse.Namespace, kinds: list[str]) -> dict[str, Any]:
-    """Bytes an element of each kind of collection: {kind: {server: figures}}. Each is made in a fresh server."""
-    table: dict[str, Any] = {}
-    for kind in kinds:
-        table[kind] = {}
-        for name in ("shardkv", "redis"):
-            with running(options.subject if name == "shardkv" else name, options.workers) as server:
-                make = functools.partial(fill.collection, server, kind, options.keys)
-                table[kind][name] = memory_each(server, options.keys, make)
-    return table
-
-
-def memory_each(server: Server, count: int, fill_it: Callable[[], None]) -> dict[str, float]:
-    """Bytes for each of `count` things that are made, as the server counts and as the system does."""
-    fill.empty(server)
-    before = load.settled_memory(server)
-    fill_it()
-    after = load.memory(server)
-    return {"counted": (after.counted - before.counted) / count, "real": (after.real - before.real) / count}
-
-
-def killed(server: Server) -> dict[str, Any]:
-    """Pauses in milliseconds that clients see when workers are killed under load."""
-    deaths = death.kill_workers(server, KILLS)
-    return {"pauses_ms": deaths.pauses, "undisturbed_ms": deaths.undisturbed, "wrong_replies": deaths.wrong}
-
-
-def restarted(server: Server, options: argparse.Namespace) -> float:
-    """Seconds from the start of a server on existing arenas until all keys are there."""
-    return death.restart_seconds(server, options.keys, options.workers)
+def throughput_is_whole(results: dict[str, Any]) -> bool:
+    """Whether there is a figure for each bar of the chart."""
+    depths = results.get("throughput", {}).get("rows", {})
+    return len(depths) == len(throughput.DEPTHS) and len({frozenset(tests) for tests in depths.values()}) == 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Starts and stops the servers that are measured or tested: shardkv of this tree, and Debian's redis-server.
+"""Starts and stops the servers that are measured or tested: shardkv of this tree, and its rivals.
 
 Every server listens on loopback on a free port, keeps its files in a folder of its own and is ended by its process id.
 """
@@ -21,12 +21,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import rivals
+
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_PORT, LAST_PORT = 20000, 29999  # below the kernel's ephemeral ports: no outgoing connection takes one meanwhile
 GIVEN_MAX = 64  # lots of ports that were given out and are not given again so soon
 TRIES = 5  # at a port that another program took between the look and the start
 START_SECONDS = 60
 STOP_SECONDS = 20
+POLL_SECONDS = 0.001
 
 
 class ServerError(Exception):
@@ -35,12 +38,16 @@ class ServerError(Exception):
 
 @dataclass
 class Server:
-    """A running server: `kind` is "shardkv" or "redis"; `process` the one to signal; `folder` where its files are."""
+    """A running server: `kind` is "shardkv" or a rival's; `process` the one to signal; `folder` where its files are.
+
+    `ready_seconds` passed from its start until it served a PING.
+    """
 
     kind: str
     port: int
     process: subprocess.Popen[bytes]
     folder: Path
+    ready_seconds: float = 0.0
 
     @property
     def log(self) -> str:
@@ -51,22 +58,44 @@ class Server:
         """Process ids of the server and of everything below it."""
         return [self.process.pid, *descendants(self.process.pid)]
 
+    def pids_by_role(self) -> dict[str, list[int]]:
+        """The same by what they are (`role`); one that has ended is left out."""
+        found: dict[str, list[int]] = {}
+        for pid in self.pids():
+            if name := role(pid):
+                found.setdefault(name, []).append(pid)
+        return found
 
-def redis_server() -> str:
-    """Path of redis-server; raises ServerError when it is not installed."""
-    return _program("redis-server", "redis-server")
+
+def role(pid: int) -> str:
+    """What a process is, from its title: `shardkv: worker 2` is a worker; empty when it has ended."""
+    try:
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+    match = re.match(r"shardkv: ([a-z]+)", title)
+    return match[1] if match else "server" if title else ""
+
+
+def rival(kind: str) -> str:
+    """Path of a rival's program; raises ServerError when it is not installed."""
+    path = rivals.program(kind)
+    if path is None:
+        package = "redis-server" if kind == rivals.DEBIAN else ""
+        raise ServerError(_missing("redis-server", package) if package else f"the wheel of {kind} is not installed")
+    return str(path)
 
 
 def redis_benchmark() -> str:
     """Path of redis-benchmark; raises ServerError when it is not installed."""
-    return _program("redis-benchmark", "redis-tools")
-
-
-def _program(name: str, package: str) -> str:
-    path = shutil.which(name, path="/usr/bin:/usr/local/bin:/bin") or shutil.which(name)
+    path = shutil.which("redis-benchmark", path=rivals.PATH) or shutil.which("redis-benchmark")
     if path is None:
-        raise ServerError(f"{name} is missing; it comes with Debian's package {package}: apt-get install {package}")
+        raise ServerError(_missing("redis-benchmark", "redis-tools"))
     return path
+
+
+def _missing(name: str, package: str) -> str:
+    return f"{name} is missing; it comes with Debian's package {package}: apt-get install {package}"
 
 
 _giving = threading.Lock()
@@ -110,9 +139,9 @@ def descendants(pid: int) -> list[int]:
 
 def command_line(kind: str, port: int, folder: Path, workers: int | None, flags: list[str]) -> list[str]:
     """How to start a server of `kind` on `port` with its files in `folder`."""
-    if kind == "redis":
+    if kind in rivals.KINDS:
         return [
-            redis_server(), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
+            rival(kind), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder),
             "--save", "", "--appendonly", "no", "--daemonize", "no", *flags,
         ]
     chosen = [] if workers is None else ["--workers", str(workers)]
@@ -141,7 +170,8 @@ def running(kind: str, workers: int | None = None, flags: list[str] | None = Non
 
 
 def start(kind: str, port: int, folder: Path, workers: int | None, flags: list[str]) -> Server:
-    """Starts a server and waits until it answers; raises ServerError with the end of its log when it does not."""
+    """Starts a server and waits until it is ready; raises ServerError with the end of its log when it is not."""
+    begun = time.perf_counter()
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(
             command_line(kind, port, folder, workers, flags),
@@ -153,19 +183,23 @@ def start(kind: str, port: int, folder: Path, workers: int | None, flags: list[s
         if process.poll() is not None or time.monotonic() > deadline:
             stop(server)
             raise ServerError(f"{kind} did not start: {' | '.join(server.log.splitlines()[-5:]) or 'no output'}")
-        time.sleep(0.01)
+        time.sleep(POLL_SECONDS)
+    server.ready_seconds = time.perf_counter() - begun
     return server
 
 
 def answering(port: int) -> int | None:
-    """Process id of the server that answers on the port, as its INFO tells; None when none does within a second."""
+    """Process id of the server that is ready on the port, as its INFO tells; None when none is within a second.
+
+    Ready is who answers PING by PONG, which a server that is still loading does not.
+    """
     said = b""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-        connection.sendall(b"INFO server\r\nQUIT\r\n")
+        connection.sendall(b"INFO server\r\nPING\r\nQUIT\r\n")
         while part := connection.recv(1 << 16):
             said += part
     match = re.search(rb"process_id:(\d+)", said)
-    return int(match[1]) if match else None
+    return int(match[1]) if match and b"+PONG\r\n" in said else None
 
 
 def stop(server: Server) -> None:

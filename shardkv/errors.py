@@ -1,4 +1,4 @@
-"""Error texts that more than one place answers, as Redis words them.
+"""Error texts that more than one place writes, as Redis words them.
 
 A text has no leading dash; its first word is the error's code.
 """
@@ -18,8 +18,20 @@ SAME_OBJECT = "ERR source and destination objects are the same"
 CROSS_SHARD = "CROSSSLOT Keys in request don't hash to the same shard; give them one hash tag, as in {tag}key"
 
 
+_CONTROLS = dict.fromkeys((*range(0x20), 0x7F), " ")
+
+
+def harmless(text: str) -> str:
+    """Returns an error text with each control byte as a blank.
+
+    What it quotes came from a client: a line's end would forge another reply, an escape sequence would command the
+    terminal that shows it.
+    """
+    return text.translate(_CONTROLS)
+
+
 def wrong_arity(name: str) -> str:
-    """Answers the text for a wrong number of arguments of `name` (lower case, `container|sub` for a subcommand)."""
+    """Returns the text for a wrong number of arguments of `name` (lower case, `container|sub` for a subcommand)."""
     return f"ERR wrong number of arguments for '{name}' command"
 
 
@@ -32,4 +44,4 @@ class CommandError(Exception):
 
 
 class OutOfMemory(MemoryError):
-    """The arena cannot give the memory a command needs; the command answers -OOM and leaves nothing behind."""
+    """The arena cannot give the memory a command needs; the command fails with -OOM and leaves nothing behind."""

@@ -1,40 +1,34 @@
 """XXH3, hash tags, shards: see hashing.pxd.
 
-XXH3 reads a key of up to 240 bytes in one of five ways, by its length; each mixes words of the key with words
-of a fixed secret by wide multiplications. Longer keys are rare: the xxhash package hashes them.
+XXH3 reads a key in one of six ways, by its length; each mixes words of the key with words of the secret by wide
+multiplications.
 """
-from cpython.buffer cimport PyBUF_READ
-from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdlib cimport abort
 from libc.string cimport memchr, memcpy
 
-from xxhash import xxh3_64_intdigest
+import os
 
 cdef extern from *:
     """
+    static const uint64_t PRIME32_1 = 0x9E3779B1, PRIME32_2 = 0x85EBCA77, PRIME32_3 = 0xC2B2AE3D;
     static const uint64_t PRIME64_1 = 0x9E3779B185EBCA87, PRIME64_2 = 0xC2B2AE3D27D4EB4F;
-    static const uint64_t PRIME64_3 = 0x165667B19E3779F9;
+    static const uint64_t PRIME64_3 = 0x165667B19E3779F9, PRIME64_4 = 0x85EBCA77C2B2AE63;
+    static const uint64_t PRIME64_5 = 0x27D4EB2F165667C5;
     static const uint64_t MIX_1 = 0x165667919E3779F9, MIX_2 = 0x9FB21C651E98DF25;
-    static const unsigned char SECRET[136] = {  /* as much of it as keys of up to 240 bytes need */
-        0xb8, 0xfe, 0x6c, 0x39, 0x23, 0xa4, 0x4b, 0xbe, 0x7c, 0x01, 0x81, 0x2c, 0xf7, 0x21, 0xad, 0x1c,
-        0xde, 0xd4, 0x6d, 0xe9, 0x83, 0x90, 0x97, 0xdb, 0x72, 0x40, 0xa4, 0xa4, 0xb7, 0xb3, 0x67, 0x1f,
-        0xcb, 0x79, 0xe6, 0x4e, 0xcc, 0xc0, 0xe5, 0x78, 0x82, 0x5a, 0xd0, 0x7d, 0xcc, 0xff, 0x72, 0x21,
-        0xb8, 0x08, 0x46, 0x74, 0xf7, 0x43, 0x24, 0x8e, 0xe0, 0x35, 0x90, 0xe6, 0x81, 0x3a, 0x26, 0x4c,
-        0x3c, 0x28, 0x52, 0xbb, 0x91, 0xc3, 0x00, 0xcb, 0x88, 0xd0, 0x65, 0x8b, 0x1b, 0x53, 0x2e, 0xa3,
-        0x71, 0x64, 0x48, 0x97, 0xa2, 0x0d, 0xf9, 0x4e, 0x38, 0x19, 0xef, 0x46, 0xa9, 0xde, 0xac, 0xd8,
-        0xa8, 0xfa, 0x76, 0x3f, 0xe3, 0x9c, 0x34, 0x3f, 0xf9, 0xdc, 0xbb, 0xc7, 0xc7, 0x0b, 0x4f, 0x1d,
-        0x8a, 0x51, 0xe0, 0x4b, 0xcd, 0xb4, 0x59, 0x31, 0xc8, 0x9f, 0x7e, 0xc9, 0xd9, 0x78, 0x73, 0x64,
-        0xea, 0xc5, 0xac, 0x83, 0x34, 0xd3, 0xeb, 0xc3,
-    };
+    static unsigned char SECRET[192];
     """
-    const uint64_t PRIME64_1, PRIME64_2, PRIME64_3, MIX_1, MIX_2
-    const unsigned char *SECRET
+    const uint64_t PRIME32_1, PRIME32_2, PRIME32_3, PRIME64_1, PRIME64_2, PRIME64_3, PRIME64_4, PRIME64_5, MIX_1, MIX_2
+    char *SECRET
     # For Cython any integer will do: the C compiler sees the true type.
     ctypedef unsigned long long uint128_t "unsigned __int128"
     uint64_t swap64 "__builtin_bswap64" (uint64_t value) noexcept nogil
 
 cdef enum:
-    SHORT_MAX = 240  # longest key hashed here
+    SHORT_MAX = 240         # longest key of which each 16 bytes are mixed with 16 of the secret
+    LANES = 8               # words of a stripe, each with a sum of its own
+    STRIPE = 64
+    STEP = 8                # from one stripe to the next, in the secret
+    BLOCK_STRIPES = (SECRET_BYTES - STRIPE) // STEP
+    BLOCK = BLOCK_STRIPES * STRIPE
 
 
 cdef inline uint64_t read64(const char *at) noexcept nogil:
@@ -50,11 +44,11 @@ cdef inline uint64_t read32(const char *at) noexcept nogil:
 
 
 cdef inline uint64_t secret(int at) noexcept nogil:
-    return read64(<const char *>SECRET + at)
+    return read64(SECRET + at)
 
 
 cdef inline uint64_t secret32(int at) noexcept nogil:
-    return read32(<const char *>SECRET + at)
+    return read32(SECRET + at)
 
 
 cdef inline uint64_t rotate(uint64_t word, int bits) noexcept nogil:
@@ -128,14 +122,46 @@ cdef uint64_t hash_129_to_240(const char *key, size_t length) noexcept nogil:
     return finish(hash + mix16(key + length - 16, 119))
 
 
-cdef uint64_t hash_long(const char *key, size_t length) noexcept:
-    try:
-        return xxh3_64_intdigest(PyMemoryView_FromMemory(<char *>key, length, PyBUF_READ))
-    except MemoryError:
-        abort()  # a wrong answer would send the key to a wrong shard; a process may die, data may not go astray
+cdef inline void add_stripe(uint64_t *sums, const char *key, int at) noexcept nogil:
+    """Adds 64 bytes of the key, mixed with the secret from `at` on."""
+    cdef uint64_t word, mixed
+    cdef int lane
+    for lane in range(LANES):
+        word = read64(key + 8 * lane)
+        mixed = word ^ secret(at + 8 * lane)
+        sums[lane ^ 1] += word
+        sums[lane] += (mixed & <uint64_t>0xFFFFFFFF) * (mixed >> 32)
 
 
-cdef uint64_t hash_key(const char *key, size_t length) noexcept:
+cdef inline void scramble(uint64_t *sums) noexcept nogil:
+    cdef int lane
+    for lane in range(LANES):
+        sums[lane] = (sums[lane] ^ sums[lane] >> 47 ^ secret(SECRET_BYTES - STRIPE + 8 * lane)) * PRIME32_1
+
+
+cdef uint64_t hash_long(const char *key, size_t length) noexcept nogil:
+    cdef uint64_t sums[LANES]
+    cdef uint64_t hash = length * PRIME64_1
+    cdef size_t left = length
+    cdef const char *at = key
+    cdef int stripe, pair
+    sums[0], sums[1], sums[2], sums[3] = PRIME32_3, PRIME64_1, PRIME64_2, PRIME64_3
+    sums[4], sums[5], sums[6], sums[7] = PRIME64_4, PRIME32_2, PRIME64_5, PRIME32_1
+    while left > BLOCK:
+        for stripe in range(BLOCK_STRIPES):
+            add_stripe(sums, at + STRIPE * stripe, STEP * stripe)
+        scramble(sums)
+        at += BLOCK
+        left -= BLOCK
+    for stripe in range(<int>((left - 1) // STRIPE)):
+        add_stripe(sums, at + STRIPE * stripe, STEP * stripe)
+    add_stripe(sums, key + length - STRIPE, SECRET_BYTES - STRIPE - 7)      # the last one, which may overlap
+    for pair in range(LANES // 2):
+        hash += fold(sums[2 * pair] ^ secret(16 * pair + 11), sums[2 * pair + 1] ^ secret(16 * pair + 19))
+    return finish(hash)
+
+
+cdef uint64_t hash_key(const char *key, size_t length) noexcept nogil:
     if 9 <= length <= 16:
         return hash_9_to_16(key, length)
     if length <= 3:
@@ -149,7 +175,7 @@ cdef uint64_t hash_key(const char *key, size_t length) noexcept:
     return hash_long(key, length)
 
 
-cdef uint64_t hash_for_routing(const char *key, size_t length, uint64_t whole) noexcept:
+cdef uint64_t hash_for_routing(const char *key, size_t length, uint64_t whole) noexcept nogil:
     # The tag is what stands between the first '{' and the first '}' behind it; an empty one does not count.
     cdef const char *start = <const char *>memchr(key, c'{', length)
     if start == NULL:
@@ -161,7 +187,29 @@ cdef uint64_t hash_for_routing(const char *key, size_t length, uint64_t whole) n
     return hash_key(start, end - start)
 
 
+cdef const char *hash_secret() noexcept nogil:
+    return SECRET
+
+
+def set_secret(secret: bytes) -> None:
+    """Makes `secret` the one that this process hashes with from now on. Raises ValueError when it is of another length.
+
+    Until the first call it is a random one of the process's own.
+    """
+    if len(secret) != SECRET_BYTES:
+        raise ValueError(f"a secret of {len(secret)} bytes instead of {<int>SECRET_BYTES}")
+    memcpy(SECRET, <const char *>secret, SECRET_BYTES)
+
+
+def current_secret() -> bytes:
+    """Returns the secret that this process hashes with."""
+    return SECRET[:SECRET_BYTES]
+
+
 def key_shard(key: bytes, shards: int) -> int:
-    """Answers the number of the shard, out of `shards`, that owns `key`."""
+    """Returns the number of the shard, out of `shards`, that owns `key`."""
     cdef size_t length = len(key)
     return shard_of(hash_for_routing(key, length, hash_key(key, length)), shards)
+
+
+set_secret(os.urandom(SECRET_BYTES))

@@ -2,14 +2,14 @@
 
     <arena-dir>/shardkv-<name>/
         lock            held with flock by the supervisor and, through inheritance, by every child
-        instance.json   format version and number of workers
+        instance.json   format version, number of workers, the secret of the hashes (hashing.pxd)
         arena-<w>       data of shard w
         ring-<a>-<w>, control, seg-*    made anew at every start
 
 Invariants
  1. Who holds the lock is the only instance in the folder. Children inherit it, so it is free only when the last process
     that might still write into an arena is gone.
- 2. instance.json is written before the first arena exists, and replaced in one step.
+ 2. instance.json is written before the first arena exists, and replaced in one step. Its secret never changes.
  3. The folder belongs to us and is closed to others: what lies in it is trusted.
 """
 from __future__ import annotations
@@ -18,15 +18,32 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
+from dataclasses import dataclass
 
-FORMAT_VERSION = 1
+from shardkv.hashing import SECRET_BYTES
+
+FORMAT_VERSION = 2
 _PATIENCE = 3.0  # seconds for the children of a killed supervisor to be gone
 
 
 class LayoutError(Exception):
     """The folder cannot be used; the text is one line for the operator."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What all data of an instance is made with: the number of shards, and the secret of its hashes."""
+
+    workers: int
+    secret: bytes
+
+    @classmethod
+    def new(cls, workers: int) -> Identity:
+        """An instance's without data."""
+        return cls(workers, os.urandom(SECRET_BYTES))
 
 
 def instance_name(port: int, unixsocket: str) -> str:
@@ -43,6 +60,10 @@ def _lives(pid: str) -> bool:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except (OSError, ValueError):
         return False
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class Layout:
@@ -111,8 +132,8 @@ class Layout:
             os.close(self._lock)
             self._lock = -1
 
-    def saved_workers(self) -> int | None:
-        """The number of workers that the data was made with, None when there is no data yet. Raises LayoutError."""
+    def saved_identity(self) -> Identity | None:
+        """What the data was made with, None when there is no data yet. Raises LayoutError."""
         if not os.path.exists(self._instance):
             if any(name.startswith("arena-") for name in os.listdir(self.folder)):
                 raise LayoutError(f"{self.folder} holds arenas but no instance.json; remove the folder")
@@ -120,7 +141,7 @@ class Layout:
         try:
             with open(self._instance, encoding="utf-8") as file:
                 found = json.loads(file.read(4096))
-            version, workers = found["version"], found["workers"]
+            version, workers, secret = found["version"], found["workers"], found.get("secret", "")
         except (OSError, ValueError, TypeError, KeyError, IndexError):
             raise LayoutError(f"{self._instance} cannot be read; remove {self.folder}") from None
         if version != FORMAT_VERSION:
@@ -128,13 +149,16 @@ class Layout:
             raise LayoutError(f"{text}; remove the folder")
         if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
             raise LayoutError(f"{self._instance} names {workers!r} workers; remove {self.folder}")
-        return workers
+        if not isinstance(secret, str) or len(secret) != 2 * SECRET_BYTES or not re.fullmatch("[0-9a-f]+", secret):
+            raise LayoutError(f"{self._instance} has no secret that fits; restore it, or remove {self.folder}")
+        return Identity(workers, bytes.fromhex(secret))
 
-    def save_instance(self, workers: int) -> None:
-        """Records with how many workers the data is made. Raises OSError."""
+    def save_identity(self, identity: Identity) -> None:
+        """Records what the data is made with. Raises OSError."""
         temporary = self._instance + ".new"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump({"version": FORMAT_VERSION, "workers": workers}, file)
+        found = {"version": FORMAT_VERSION, "workers": identity.workers, "secret": identity.secret.hex()}
+        with open(temporary, "w", encoding="utf-8", opener=_private) as file:
+            json.dump(found, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, self._instance)

@@ -1,7 +1,8 @@
 """The log, in Redis's line format: `pid:role date level text`.
 
 Roles: M the supervisor, A an acceptor, W a worker. The file is opened anew for each line, so it can be moved away at
-any time.
+any time. A text is one line whatever it quotes: control characters, which a client's name or key may have, are written
+as `\\n` or `\\x1b`, so that nobody can forge a line or command the terminal that shows it.
 """
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import time
 
 LEVELS = ("debug", "verbose", "notice", "warning", "nothing")
 _SIGNS = ".-*#"
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
 
 
 class Log:
@@ -46,7 +48,8 @@ class Log:
             return
         now = time.time()
         stamp = time.strftime("%d %b %Y %H:%M:%S", time.localtime(now))
-        line = f"{os.getpid()}:{self.role} {stamp}.{int(now * 1000) % 1000:03d} {_SIGNS[level]} {text}\n"
+        head = f"{os.getpid()}:{self.role} {stamp}.{int(now * 1000) % 1000:03d} {_SIGNS[level]}"
+        line = f"{head} {text.translate(_CONTROLS)}\n"
         try:
             if self.path:
                 with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as file:

@@ -28,7 +28,7 @@ cdef class Reply:
     cdef int header(self, char kind, int64_t count) except -1       # '*', '%', '~', '>', '$' …
     # Python callers and cold paths
     cpdef int status(self, str text) except -1                      # +OK
-    cpdef int error(self, str text) except -1                       # "ERR …" without the dash; CR and LF become spaces
+    cpdef int error(self, str text) except -1                       # "ERR …" without the dash; control bytes become blanks
     cpdef int null(self) except -1                                  # $-1 or _
     cpdef int null_array(self) except -1                            # *-1 or _
     cpdef int array(self, int64_t count) except -1

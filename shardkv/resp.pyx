@@ -5,6 +5,8 @@ from libc.string cimport memcpy
 
 from shardkv.number cimport print_double, print_int64
 
+from shardkv.errors import harmless
+
 cdef enum:
     HEADER_MAX = 24  # bytes: a kind, 20 digits with their sign, CRLF
     GROWN_MIN = 256  # bytes: a first buffer of our own
@@ -96,7 +98,7 @@ cdef class Reply:
         return self._line("+", text)
 
     cpdef int error(self, str text) except -1:
-        return self._line("-", text.replace("\r", " ").replace("\n", " "))
+        return self._line("-", harmless(text))
 
     cpdef int null(self) except -1:
         return self.raw(b"_\r\n", 3) if self.resp == 3 else self.raw(b"$-1\r\n", 5)

@@ -17,7 +17,7 @@ Invariants
     The consumer stores `head` with release after it last read a record; the producer loads it with acquire before it
     writes.
  5. A producer that dies leaves at most bytes behind `tail`, which nobody reads; its successor continues at `tail`.
- 6. A consumer never trusts a record: `ring_peek` answers NULL and sets `corrupt` when a size does not fit in [head,
+ 6. A consumer never trusts a record: `ring_peek` returns NULL and sets `corrupt` when a size does not fit in [head,
     tail).
 """
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
@@ -25,6 +25,7 @@ from shardkv.atomic cimport atomic_load_acquire
 
 cdef enum:
     RING_INLINE_MAX = 131072  # bytes; a record above this travels in a segment
+    REPLY_ROOM = 16384        # bytes; with less in a reply ring, its worker lets that acceptor's requests wait
 
 cdef enum:
     REQUEST_COMMAND = 1   # arguments follow the header

@@ -31,29 +31,31 @@ ALLOWED = {
 
 
 def modules() -> dict[str, list[Path]]:
-    """Files by module name; a .pyx and its .pxd are one module."""
+    """Files by module name; a .pyx, its .pxd and its .pyi are one module."""
     found: dict[str, list[Path]] = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*")):
-            if path.suffix in (".py", ".pyx", ".pxd"):
+            if path.suffix in (".py", ".pyx", ".pxd", ".pyi"):
                 name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
                 found.setdefault(name, []).append(path)
     return found
 
 
-def imports(path: Path, module: str) -> set[str]:
-    """Names of modules that a file imports when it runs; what is only for type checkers does not count."""
+def imports(path: Path, module: str, typing: bool) -> set[str]:
+    """Names of modules that a file imports when it runs, and with `typing` those that only type checkers see."""
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
     text = path.read_text()
-    return python_imports(text, package) if path.suffix == ".py" else cython_imports(text, package)
+    if path.suffix in (".pyx", ".pxd"):
+        return cython_imports(text, package)
+    return python_imports(text, package, typing) if typing or path.suffix == ".py" else set()
 
 
-def python_imports(text: str, package: str) -> set[str]:
+def python_imports(text: str, package: str, typing: bool) -> set[str]:
     found: set[str] = set()
     queue: list[ast.AST] = [ast.parse(text)]
     while queue:
         node = queue.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and not typing:
             queue += node.orelse
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -86,11 +88,13 @@ def absolute(name: str, package: str) -> str:
 
 
 @cache
-def graph() -> dict[str, set[str]]:
-    """Our modules, and which of our modules each one imports."""
+def graph(typing: bool = False) -> dict[str, set[str]]:
+    """Our modules, and which of our modules each one imports, or with `typing` names at all."""
     known = modules()
     return {
-        module: {name for path in paths for name in imports(path, module) if name in known} - {module, *PACKAGES}
+        module: {
+            name for path in paths for name in imports(path, module, typing) if name in known
+        } - {module, *PACKAGES}
         for module, paths in known.items()
     }
 
@@ -106,9 +110,11 @@ def test_a_module_imports_its_own_layer_and_those_below(module: str) -> None:
     assert not wrong, f"{module} may not import {', '.join(wrong)}"
 
 
-def test_no_circles() -> None:
+@pytest.mark.parametrize("typing", [False, True], ids=["when they run", "for type checkers too"])
+def test_no_circles(typing: bool) -> None:
+    """A module that names another, if only in an annotation, cannot be understood without it: that goes one way."""
     try:
-        tuple(TopologicalSorter(graph()).static_order())
+        tuple(TopologicalSorter(graph(typing)).static_order())
     except CycleError as error:
         pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
 

@@ -10,6 +10,7 @@ from setproctitle import setproctitle
 
 from shardkv.commands.table import COMMANDS
 from shardkv.control import Channel, child_channel
+from shardkv.hashing import set_secret
 from shardkv.stats import ControlPage
 from workers.commands import MODULES
 from workers.loop import Worker
@@ -24,6 +25,7 @@ def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
 
     Raises ArenaError, KeyspaceError, OSError.
     """
+    set_secret(bytes.fromhex(assignment["secret"]))
     index = assignment["index"]
     path = os.path.join(assignment["folder"], f"arena-{index}")
     arena = Arena.open(path, index, assignment["workers"], fresh=assignment["fresh"])

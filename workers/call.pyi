@@ -1,5 +1,6 @@
+from typing import Protocol
+
 from shardkv.resp import Reply
-from workers.loop import Worker
 from workers.memory.arena import Arena
 from workers.memory.keyspace import Keyspace
 
@@ -11,12 +12,22 @@ class Shard:
     keyspace: Keyspace
     def __init__(self, index: int, arena: Arena, keyspace: Keyspace) -> None: ...
 
+class Housekeeping(Protocol):
+    active_expire: bool
+
+class Services(Protocol):
+    """The worker's own services for cold commands: workers.loop.Worker."""
+
+    @property
+    def housekeeping(self) -> Housekeeping: ...
+    def configure(self, changes: dict[str, str]) -> None: ...
+
 class Call:
     argc: int
     db: int
     command: int
     now_ms: int
-    worker: Worker
+    worker: Services
     @property
     def reply(self) -> Reply: ...
     @property

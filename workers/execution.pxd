@@ -20,9 +20,6 @@ from workers.memory.arena cimport Arena
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport Handler
 
-cdef enum:
-    REPLY_ROOM = 16384        # bytes: below this a ring's requests wait for its acceptor
-
 cdef class Execution:
     cdef readonly int index             # of the shard
     cdef readonly Arena arena

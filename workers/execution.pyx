@@ -9,8 +9,8 @@ from libc.string cimport memcpy
 from shardkv.atomic cimport ticks
 from shardkv.resp cimport Reply
 from shardkv.ring cimport (
-    REPLY_BYTES, REPLY_SEGMENT, REQUEST_INTERNAL, REQUEST_NO_TOUCH, REQUEST_SEGMENT, RING_INLINE_MAX, ReplyRecord,
-    ring_advance, ring_append, ring_reserve, ring_room,
+    REPLY_BYTES, REPLY_ROOM, REPLY_SEGMENT, REQUEST_INTERNAL, REQUEST_NO_TOUCH, REQUEST_SEGMENT, RING_INLINE_MAX,
+    ReplyRecord, ring_advance, ring_append, ring_reserve, ring_room,
 )
 from shardkv.stats cimport CHANGES, COMMANDS_MAX, ROLLBACKS, USED_MEMORY, count_call
 

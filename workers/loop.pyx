@@ -7,10 +7,9 @@ from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close, write
 
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
-from shardkv.ring cimport RequestRecord, ring_peek, ring_publish, ring_release, ring_room
+from shardkv.ring cimport REPLY_ROOM, RequestRecord, ring_peek, ring_publish, ring_release, ring_room
 from shardkv.stats cimport WAKE_UPS, ControlPage
 from workers.ahead cimport AHEAD, look_ahead
-from workers.execution cimport REPLY_ROOM
 from workers.housekeeping cimport TICK_MS
 from workers.memory.arena cimport COMMIT_EXPIRY, COMMIT_INTERNAL, Arena
 from workers.memory.keyspace cimport Keyspace

@@ -12,7 +12,7 @@ from shardkv.control import child_channel
 
 
 def main() -> int:
-    """Runs an acceptor; answers the exit status."""
+    """Runs an acceptor; returns the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     channel = child_channel()

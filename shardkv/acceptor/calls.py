@@ -5,18 +5,19 @@ import asyncio
 import importlib
 import logging
 import pkgutil
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import shardkv.acceptor.local as local_package
-from shardkv.acceptor.registry import Handler, Request, handlers
+from shardkv.acceptor.registry import Handler, Host, Request, handlers
 from shardkv.commands.spec import Command, Route
 from shardkv.errors import CommandError
 from shardkv.resp import Reply
 
 if TYPE_CHECKING:
     from shardkv.acceptor.connection import Connection
-    from shardkv.acceptor.server import Server
+
+Complete = Callable[["Connection", int, bytes], None]  # takes the reply of a request by its number in its connection
 
 INTERNAL_ERROR = "ERR internal error, see the server's log"
 
@@ -30,12 +31,12 @@ def load_handlers() -> None:
 
 
 class LocalCalls:
-    """The local handlers by command id. `server` is set before the first call."""
+    """The local handlers by command id, run for a process that they see as `host`."""
 
-    server: Server
-
-    def __init__(self, commands: Sequence[Command]) -> None:
+    def __init__(self, commands: Sequence[Command], host: Host, complete: Complete) -> None:
+        """`complete` takes replies that come later. Raises LookupError when a local command has no handler."""
         load_handlers()
+        self._host, self._complete = host, complete
         self._handlers: list[Handler | None] = [handlers.get(command.name) for command in commands]
         self._tasks: set[asyncio.Task[None]] = set()
         missing = [c.name for c in commands if c.route is Route.LOCAL and not c.subcommands and c.name not in handlers]
@@ -43,10 +44,10 @@ class LocalCalls:
             raise LookupError(f"no local handler of {', '.join(missing)}")
 
     def call(self, number: int, client: Connection, args: list[bytes], sequence: int) -> bytes | None:
-        """Runs the handler of command `number`. Answers RESP, or None when the reply comes later, by the reactor."""
+        """Runs the handler of command `number`. Returns RESP, or None when the reply comes later, by `complete`."""
         reply = Reply()
         reply.resp = client.resp
-        request = Request(args, client, reply, self.server)
+        request = Request(args, client, reply, self._host)
         handler = self._handlers[number]
         try:
             if handler is None:
@@ -67,13 +68,13 @@ class LocalCalls:
     async def _finish(self, waiting: Awaitable[None], request: Request, sequence: int) -> None:
         try:
             await waiting
-            answer = request.reply.getvalue()
+            reply = request.reply.getvalue()
         except CommandError as error:
-            answer = self._failed(request.client, error.text)
+            reply = self._failed(request.client, error.text)
         except Exception:
             log.exception("a local command failed")
-            answer = self._failed(request.client, INTERNAL_ERROR)
-        self.server.reactor.complete(request.client, sequence, answer)
+            reply = self._failed(request.client, INTERNAL_ERROR)
+        self._complete(request.client, sequence, reply)
 
     @staticmethod
     def _failed(client: Connection, text: str) -> bytes:

@@ -1,5 +1,3 @@
-error_counts: dict[bytes, int]
-
 class Connection:
     name: bytes
     lib_name: bytes

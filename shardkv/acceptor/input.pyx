@@ -2,7 +2,7 @@
 from libc.stdlib cimport free, realloc
 from libc.string cimport memmove
 
-from shardkv.acceptor.connection cimport INPUT_BYTES, INPUT_KEEP, INPUT_STREAM
+from shardkv.acceptor.client cimport INPUT_BYTES, INPUT_KEEP, INPUT_STREAM
 from shardkv.acceptor.parser cimport frame_free, frame_wanted
 
 cdef enum:
@@ -19,7 +19,7 @@ cdef bint resize(Client *client, uint64_t capacity) noexcept nogil:
     return True
 
 
-cdef void give_back(Client *client) noexcept nogil:
+cdef void free_buffer(Client *client) noexcept nogil:
     free(client.input)
     client.input = NULL
     client.capacity = 0
@@ -51,18 +51,18 @@ cdef uint64_t input_to_read(Client *client) noexcept nogil:
     return room
 
 
-cdef void input_settle(Client *client) noexcept nogil:
+cdef void input_consumed(Client *client) noexcept nogil:
     if client.start == client.length:
         client.start = client.length = 0
         if client.capacity > INPUT_KEEP:
-            give_back(client)
+            free_buffer(client)
 
 
 cdef void input_shrink(Client *client, int64_t idle_ms) noexcept nogil:
     if client.length or client.input == NULL or client.ready:
         return
     if idle_ms > IDLE_MS:
-        give_back(client)
+        free_buffer(client)
         frame_free(&client.frame)
     elif client.capacity > 2 * INPUT_BYTES and client.peak < client.capacity // 2:
         resize(client, max(<uint64_t>INPUT_BYTES, client.peak))

@@ -114,7 +114,7 @@ cdef int add_up(Join *join, Payload *answer) noexcept nogil:
 
 
 cdef const char *read_header(const char *at, const char *end, int64_t *count) noexcept nogil:
-    """The number behind a type byte; answers where its line ends, NULL when there is none."""
+    """The number behind a type byte; returns where its line ends, NULL when there is none."""
     cdef const char *line_end
     if at >= end:
         return NULL

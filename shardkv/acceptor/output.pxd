@@ -33,10 +33,10 @@ cdef struct Output:
     uint64_t memory
     uint32_t chunks
 
-# `bint` answers: False means that there was no memory.
+# Where a `bint` is returned, False means that there was no memory.
 cdef void payload_free(Payload *payload) noexcept nogil
 cdef bint payload_copy(Payload *payload, const char *data, uint64_t length) noexcept nogil
 cdef bint output_append(Output *output, const char *data, uint64_t length) noexcept nogil  # copies
-cdef bint output_take(Output *output, Payload *payload) noexcept nogil                     # the payload is the output's
+cdef bint output_append_payload(Output *output, Payload *payload) noexcept nogil           # takes the payload
 cdef int64_t output_send(Output *output, int fd) noexcept nogil                            # bytes sent, or -errno
 cdef void output_free(Output *output) noexcept nogil

@@ -107,7 +107,7 @@ cdef bint output_append(Output *output, const char *data, uint64_t length) noexc
     return True
 
 
-cdef bint output_take(Output *output, Payload *payload) noexcept nogil:
+cdef bint output_append_payload(Output *output, Payload *payload) noexcept nogil:
     cdef Chunk *chunk
     cdef bint copied
     if payload.segment == NULL:

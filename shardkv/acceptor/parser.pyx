@@ -30,16 +30,16 @@ cdef Parsed frame_parse(
     Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated
 ) noexcept nogil:
     cdef int64_t number
-    cdef Parsed answer
+    cdef Parsed parsed
     if frame.expected == 0:
         if length == 0:
             return PARSED_MORE
         if data[0] != c'*':
             return parse_inline(frame, data, length)
-        answer = read_number(frame, data, length, &number, b"Protocol error: too big mbulk count string",
+        parsed = read_number(frame, data, length, &number, b"Protocol error: too big mbulk count string",
                              b"Protocol error: invalid multibulk length")
-        if answer != PARSED_REQUEST:
-            return answer
+        if parsed != PARSED_REQUEST:
+            return parsed
         if number > COUNT_MAX:
             return fail(frame, b"Protocol error: invalid multibulk length")
         if number > UNAUTHENTICATED_COUNT and not authenticated:
@@ -54,12 +54,12 @@ cdef Parsed parse_arguments(
     Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated
 ) noexcept nogil:
     cdef int64_t number
-    cdef Parsed answer
+    cdef Parsed parsed
     while frame.argc < frame.expected:
         if frame.bulk < 0:
-            answer = read_bulk_length(frame, data, length, &number)
-            if answer != PARSED_REQUEST:
-                return answer
+            parsed = read_bulk_length(frame, data, length, &number)
+            if parsed != PARSED_REQUEST:
+                return parsed
             if number < 0 or <uint64_t>number > bulk_max:
                 return fail(frame, b"Protocol error: invalid bulk length")
             if number > UNAUTHENTICATED_BULK and not authenticated:
@@ -163,18 +163,20 @@ cdef bint is_blank(char byte) noexcept nogil:
 cdef Parsed parse_inline(Frame *frame, char *data, uint64_t length) noexcept nogil:
     # `position` is how far the line's end was looked for.
     cdef const char *end = <const char *>memchr(data + frame.position, c'\n', length - frame.position)
-    cdef uint64_t stop, at = 0
+    cdef uint64_t stop = <uint64_t>(end - data) if end != NULL else length
+    cdef uint64_t at = 0
+    if memchr(data + frame.position, 0, stop - frame.position) != NULL:
+        return fail(frame, b"Protocol error: zero byte in inline request")
     if end == NULL:
         frame.position = length
         return fail(frame, b"Protocol error: too big inline request") if length > INLINE_MAX else PARSED_MORE
-    stop = end - data
     frame.position = stop + 1
     if stop and data[stop - 1] == c'\r':
         stop -= 1
     while True:
         while at < stop and is_blank(data[at]):
             at += 1
-        if at == stop or data[at] == 0:
+        if at == stop:
             return PARSED_REQUEST if frame.argc else PARSED_NOTHING
         at = read_word(frame, data, at, stop)
         if frame.error != NULL:
@@ -182,14 +184,14 @@ cdef Parsed parse_inline(Frame *frame, char *data, uint64_t length) noexcept nog
 
 
 cdef uint64_t read_word(Frame *frame, char *data, uint64_t at, uint64_t stop) noexcept nogil:
-    """Unquotes one word in place and adds it; answers where it ends."""
+    """Unquotes one word in place and adds it; returns where it ends."""
     cdef uint64_t first = at, out = at
     cdef char quote = 0
     cdef char byte
     while at < stop:
         byte = data[at]
         if quote == 0:
-            if is_blank(byte) or byte == 0:
+            if is_blank(byte):
                 break
             if byte == c'"' or byte == c"'":
                 quote = byte
@@ -214,7 +216,7 @@ cdef uint64_t read_word(Frame *frame, char *data, uint64_t at, uint64_t stop) no
 
 
 cdef uint64_t read_escape(const char *data, uint64_t at, uint64_t stop, char quote, char *byte) noexcept nogil:
-    """The byte that a backslash at `at` stands for; answers the position of the escape's last byte."""
+    """The byte that a backslash at `at` stands for; returns the position of the escape's last byte."""
     cdef char kind = data[at + 1]
     cdef int high, low
     if quote == c"'":

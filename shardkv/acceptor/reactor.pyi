@@ -1,18 +1,20 @@
 from asyncio import AbstractEventLoop
-from typing import Any
+from typing import Any, Protocol
 
 from shardkv.acceptor.calls import LocalCalls
 from shardkv.acceptor.connection import Connection
-from shardkv.acceptor.server import Server
 from shardkv.acceptor.specs import CommandTable
 from shardkv.config import Settings
 from shardkv.stats import ControlPage
+
+class Asker(Protocol):
+    def answered(self, number: int, worker: int, reply: bytes) -> None: ...
 
 class Reactor:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        server: Server,
+        server: Asker,
         table: CommandTable,
         assignment: dict[str, Any],
         page: ControlPage,
@@ -29,4 +31,4 @@ class Reactor:
     def unpause(self) -> None: ...
     def stop_accepting(self) -> None: ...
     def idle(self) -> bool: ...
-    def tend(self) -> None: ...
+    def tick(self) -> None: ...

@@ -1,14 +1,46 @@
-"""What an acceptor answers itself: LOCAL commands, and questions that acceptors ask each other, by name."""
+"""What an acceptor replies to itself: LOCAL commands, and questions that acceptors ask each other, by name.
+
+Handlers know the process they run in as a Host, and nothing of how it is put together.
+"""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from shardkv.acceptor.connection import Connection
-    from shardkv.acceptor.server import Server
+    from shardkv.config import Settings
     from shardkv.resp import Reply
+    from shardkv.stats import ControlPage
+
+
+class Host(Protocol):
+    """The acceptor process as a handler sees it: shardkv.acceptor.server.Server."""
+
+    settings: Settings
+    page: ControlPage
+    workers: int
+    run_id: str
+    config_file: str
+
+    def connections(self) -> list[Connection]:
+        """Returns this acceptor's connections."""
+
+    def pause(self, until_ms: int, writes_only: bool) -> None:
+        """Lets commands wait until a unix time in milliseconds: all of them, or those that write."""
+
+    def unpause(self) -> None:
+        """Lets commands go on at once."""
+
+    async def ask_workers(self, name: bytes, *args: bytes) -> list[Any]:
+        """Has every worker run an internal command; returns their values in order. Raises CommandError."""
+
+    async def ask_acceptors(self, kind: str, args: dict[str, Any]) -> list[Any]:
+        """Puts question `kind` to every acceptor, this one too; returns their answers in order."""
+
+    async def ask_supervisor(self, kind: str, args: dict[str, Any]) -> list[Any]:
+        """Sends the supervisor a request of `kind` and waits for it. Raises CommandError when it is refused."""
 
 
 @dataclass(slots=True)
@@ -18,11 +50,11 @@ class Request:
     args: list[bytes]
     client: Connection
     reply: Reply  # speaks the client's RESP version
-    server: Server
+    server: Host
 
 
 Handler = Callable[[Request], Awaitable[None] | None]
-Question = Callable[["Server", Any], Any]
+Question = Callable[[Host, Any], Any]  # an awaitable, if it takes more than a moment
 
 handlers: dict[str, Handler] = {}
 questions: dict[str, Question] = {}

@@ -8,10 +8,9 @@ Invariants
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from shardkv.acceptor.connection cimport Client, Hub
-from shardkv.acceptor.output cimport Payload
-from shardkv.acceptor.places cimport Places
-from shardkv.acceptor.router cimport Router
+from shardkv.acceptor.client cimport Client, Hub
+from shardkv.acceptor.client_table cimport ClientTable
+from shardkv.acceptor.requests cimport Requests
 from shardkv.ring cimport ReplyRecord, Ring
 from shardkv.segment cimport Segment, SegmentStore
 
@@ -20,19 +19,18 @@ cdef enum:
 
 cdef class Replies:
     cdef Hub *hub
-    cdef Places places
-    cdef Router router        # told whom to wake
+    cdef ClientTable clients
+    cdef Requests requests    # told whom to wake
     cdef SegmentStore segments
-    cdef object server        # gets the answers to the acceptor's own questions
+    cdef object server        # is given the answers to the acceptor's own questions
     cdef list pairs
     cdef Ring **rings
     cdef uint32_t workers
-    cdef int drain(self) except -1                 # answers how many replies were there
+    cdef int drain(self) except -1                 # returns how many replies were there
     cdef bint waiting(self) noexcept nogil         # whether there are any
-    cdef int _take(self, ReplyRecord *record) except -1
-    cdef int _take_segment(self, Client *client, ReplyRecord *record) except -1
-    cdef int _answer(self, ReplyRecord *record) except -1
+    cdef int _deliver(self, ReplyRecord *record) except -1
+    cdef int _deliver_segment(self, Client *client, ReplyRecord *record) except -1
+    cdef int _pass_answer(self, ReplyRecord *record) except -1
     cdef int _drop_segment(self, ReplyRecord *record) except -1
     cdef Segment _open(self, ReplyRecord *record)
-    cdef int _broke(self, uint32_t worker) except -1
-    cdef void _deliver(self, Client *client, ReplyRecord *record, Payload *payload) noexcept nogil
+    cdef int _break_off(self, uint32_t worker) except -1

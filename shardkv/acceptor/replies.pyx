@@ -7,21 +7,13 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from shardkv.acceptor.connection cimport (
-    SLOT_EMPTY,
-    SLOT_JOIN,
-    Client,
-    Slot,
-    client_doom,
-    client_slot,
-    deliver,
-    deliver_payload,
-)
-from shardkv.acceptor.join cimport Join, join_add, join_finish, join_free
+from shardkv.acceptor.client cimport Client, client_doom, deliver, deliver_part
+from shardkv.acceptor.client_table cimport PLACES_MAX
 from shardkv.acceptor.output cimport Payload, payload_copy
-from shardkv.acceptor.places cimport PLACES_MAX
+from shardkv.atomic cimport atomic_load_relaxed
 from shardkv.ring cimport (
     REPLY_BYTES,
+    REPLY_ROOM,
     REPLY_SEGMENT,
     ReplyRecord,
     Ring,
@@ -35,9 +27,6 @@ from shardkv.segment cimport Segment
 
 from shardkv.segment import SegmentError
 
-cdef enum:
-    REPLY_ROOM = 32768        # free bytes of a reply ring below which its worker may wait for room
-
 log = logging.getLogger("shardkv")
 
 
@@ -50,10 +39,12 @@ cdef bint is_whole(const ReplyRecord *record) noexcept nogil:
 
 
 cdef class Replies:
-    def __init__(self, pairs: list, Places places, Router router, SegmentStore segments, server: object) -> None:
+    def __init__(
+        self, pairs: list, ClientTable clients, Requests requests, SegmentStore segments, server: object
+    ) -> None:
         """Takes the consumer's side of the reply rings, one for each worker."""
         cdef uint32_t worker
-        self.pairs, self.places, self.router, self.segments, self.server = pairs, places, router, segments, server
+        self.pairs, self.clients, self.requests, self.segments, self.server = pairs, clients, requests, segments, server
         self.workers = len(pairs)
         self.rings = <Ring **>calloc(self.workers, sizeof(Ring *))
         if self.rings == NULL:
@@ -86,42 +77,42 @@ cdef class Replies:
                 record = <ReplyRecord *>ring_peek(ring)
                 if record == NULL:
                     break
-                self._take(record)
+                self._deliver(record)
                 ring_advance(ring, record.size)
                 taken += 1
             if ring.corrupt:
-                self._broke(worker)
+                self._break_off(worker)
             if ring.next != begun:
                 ring_release(ring)
-                if ring.seen - begun + REPLY_ROOM > ring.capacity:
-                    self.router.touched[worker] = 1  # publishing wakes it
+                if atomic_load_relaxed(&ring.shared.tail) - begun + REPLY_ROOM > ring.capacity:
+                    self.requests.touched[worker] = 1  # publishing wakes it
                 total += taken
         return total
 
-    cdef int _take(self, ReplyRecord *record) except -1:
+    cdef int _deliver(self, ReplyRecord *record) except -1:
         cdef Client *client
         cdef Payload payload
         if not is_whole(record):
             log.error("a worker's reply does not fit in its record")
             return 0
-        client = self.places.find(record.token)
+        client = self.clients.find(record.token)
         if client == NULL:
-            if record.token >> 48 == self.places.epoch and record.token & PLACES_MAX == 0:
-                return self._answer(record)
+            if record.token >> 48 == self.clients.epoch and record.token & PLACES_MAX == 0:
+                return self._pass_answer(record)
             return self._drop_segment(record)
         if record.sequence - client.next_reply >= client.next_request - client.next_reply:
             return self._drop_segment(record)
         if record.kind == REPLY_SEGMENT:
-            return self._take_segment(client, record)
-        if client.marked == 0 or client_slot(client, record.sequence) == NULL:
+            return self._deliver_segment(client, record)
+        if client.marked == 0:
             deliver(self.hub, client, record.sequence, <char *>(record + 1), record.length)
         elif payload_copy(&payload, <char *>(record + 1), record.length):
-            self._deliver(client, record, &payload)
+            deliver_part(self.hub, client, record.sequence, record.part, &payload)
         else:
             client_doom(self.hub, client)
         return 0
 
-    cdef int _take_segment(self, Client *client, ReplyRecord *record) except -1:
+    cdef int _deliver_segment(self, Client *client, ReplyRecord *record) except -1:
         cdef Payload payload
         cdef Segment segment = self._open(record)
         if segment is None:
@@ -131,30 +122,10 @@ cdef class Replies:
         payload.bytes = segment.address
         payload.length = record.length
         payload.segment = <PyObject *>segment
-        self._deliver(client, record, &payload)
+        deliver_part(self.hub, client, record.sequence, record.part, &payload)
         return 0
 
-    cdef void _deliver(self, Client *client, ReplyRecord *record, Payload *payload) noexcept nogil:
-        cdef Slot *slot = client_slot(client, record.sequence)
-        cdef Join *join
-        cdef bint joined
-        if slot == NULL or slot.state != SLOT_JOIN:
-            deliver_payload(self.hub, client, record.sequence, payload)
-            return
-        join = slot.join
-        if not join_add(join, record.part, payload):
-            return
-        joined = join_finish(join, payload)
-        join_free(join)
-        slot.state = SLOT_EMPTY
-        slot.join = NULL
-        client.marked -= 1
-        if joined:
-            deliver_payload(self.hub, client, record.sequence, payload)
-        else:
-            client_doom(self.hub, client)
-
-    cdef int _answer(self, ReplyRecord *record) except -1:
+    cdef int _pass_answer(self, ReplyRecord *record) except -1:
         cdef Segment segment
         if record.kind == REPLY_SEGMENT:
             segment = self._open(record)
@@ -186,7 +157,7 @@ cdef class Replies:
                 pass  # gone already
         return 0
 
-    cdef int _broke(self, uint32_t worker) except -1:
+    cdef int _break_off(self, uint32_t worker) except -1:
         # What is in it cannot be told apart any more: whoever waits for a reply is closed, the others go on.
         cdef Ring *ring = self.rings[worker]
         cdef Client *client
@@ -194,8 +165,8 @@ cdef class Replies:
         log.critical("a record in the reply ring of worker %d does not fit; closing the clients that wait", worker)
         ring.corrupt = False
         ring.next = ring.seen
-        for place in range(1, self.places.count):
-            client = self.places.clients[place]
+        for place in range(1, self.clients.count):
+            client = self.clients.clients[place]
             if client != NULL and client.next_request != client.next_reply:
                 client_doom(self.hub, client)
         return 0

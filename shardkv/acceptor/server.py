@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import itertools
 import logging
 import os
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 import uvloop
@@ -20,10 +22,11 @@ from shardkv.commands import table
 from shardkv.config import Settings
 from shardkv.control import Channel, Message
 from shardkv.errors import CommandError
+from shardkv.hashing import set_secret
 from shardkv.log import Log
 from shardkv.stats import ControlPage
 
-TEND_SECONDS = 0.1
+TICK_SECONDS = 0.1
 STOP_SECONDS = 0.5  # for replies on their way when the supervisor says stop
 RETRY_SECONDS = 0.001  # until a question that found a full ring is tried again
 
@@ -35,7 +38,7 @@ WATCHED = (
 
 
 class _LogHandler(logging.Handler):
-    """Passes what is logged on to the server's log."""
+    """Passes what is logged on to the server's log; each line of a traceback is a line of the log."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -43,7 +46,10 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         write = self._log.warning if record.levelno >= logging.WARNING else self._log.notice
-        write(self.format(record))
+        write(record.getMessage())
+        if record.exc_info:
+            for line in logging.Formatter().formatException(record.exc_info).splitlines():
+                write(line)
 
 
 class Server:
@@ -51,13 +57,13 @@ class Server:
 
     def __init__(self, assignment: dict[str, Any], channel: Channel) -> None:
         """Takes over what `assignment` says. Raises OSError, RingError, ControlPageError."""
+        set_secret(bytes.fromhex(assignment["secret"]))
         self.index: int = assignment["index"]
         self.acceptors: int = assignment["acceptors"]
         self.workers: int = assignment["workers"]
         self.epoch: int = assignment["epoch"]
         self.run_id: str = assignment["run_id"]
         self.config_file: str = assignment["config_file"]
-        self.table = table
         self.settings = Settings.from_wire(assignment["settings"])
         self.page = ControlPage.open(os.path.join(assignment["folder"], "control"))
         self.page.set_counter("acceptor", self.index, "pid", os.getpid())
@@ -67,10 +73,10 @@ class Server:
         self._numbers = itertools.count(1)
         self._asked_workers: dict[int, tuple[asyncio.Future[list[Any]], dict[int, bytes]]] = {}
         self._asked_supervisor: dict[int, asyncio.Future[list[Any]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._pause_end: asyncio.TimerHandle | None = None
         self._start_logging()
-        calls = LocalCalls(table.COMMANDS)
-        calls.server = self
+        calls = LocalCalls(table.COMMANDS, self, self._complete)
         self.reactor = Reactor(self.loop, self, CommandTable(table.COMMANDS), assignment, self.page, calls)
         self._configure("")
         for name in WATCHED:
@@ -92,18 +98,21 @@ class Server:
         asyncio.set_event_loop(self.loop)
         self.loop.add_reader(self.reactor.fileno(), self.reactor.turn)
         self.loop.add_reader(self._channel.fileno(), self._control)
-        self.loop.call_later(TEND_SECONDS, self._tend)
+        self.loop.call_later(TICK_SECONDS, self._tick)
         self.reactor.kick()  # a predecessor may have left replies that nobody will announce again
         self._channel.send({"type": "ready"})
         self.loop.run_forever()
 
-    def _tend(self) -> None:
-        self.reactor.tend()
-        self.loop.call_later(TEND_SECONDS, self._tend)
+    def _tick(self) -> None:
+        self.reactor.tick()
+        self.loop.call_later(TICK_SECONDS, self._tick)
 
     def connections(self) -> list[Connection]:
         """This acceptor's connections."""
         return self.reactor.connections()
+
+    def _complete(self, client: Connection, sequence: int, reply: bytes) -> None:
+        self.reactor.complete(client, sequence, reply)
 
     # -- CLIENT PAUSE
 
@@ -126,9 +135,9 @@ class Server:
     # -- questions to the workers
 
     async def ask_workers(self, name: bytes, *args: bytes) -> list[Any]:
-        """Has every worker run an internal command, behind what was sent to it before; answers their values in order.
+        """Has every worker run an internal command, behind what was sent to it before; returns their values in order.
 
-        Raises CommandError when one of them answers an error.
+        Raises CommandError when one of them replies with an error.
         """
         number = next(self._numbers)
         future: asyncio.Future[list[Any]] = self.loop.create_future()
@@ -139,7 +148,7 @@ class Server:
         return await future
 
     def answered(self, number: int, worker: int, reply: bytes) -> None:
-        """A worker's answer; the reactor calls it."""
+        """Takes a worker's reply; the reactor calls it."""
         future, replies = self._asked_workers.get(number, (None, {}))
         replies[worker] = reply
         if future is None or len(replies) < self.workers:
@@ -155,14 +164,18 @@ class Server:
     # -- questions to the supervisor, and through it to the acceptors
 
     async def ask_acceptors(self, kind: str, args: dict[str, Any]) -> list[Any]:
-        """Has every acceptor, this one too, answer question `kind`; answers what those that live said, in order."""
+        """Has every acceptor, this one too, answer question `kind`; returns what those that live said, in order."""
         if self.acceptors == 1:
-            return [questions[kind](self, args)]
+            return [await self._answer_to(kind, args)]
         return await self._ask({"type": "ask", "kind": kind, "args": args})
 
     async def ask_supervisor(self, kind: str, args: dict[str, Any]) -> list[Any]:
         """Sends a request of `kind` and waits for its answer. Raises CommandError when it is refused."""
         return await self._ask({"type": kind, **args})
+
+    async def _answer_to(self, kind: str, args: dict[str, Any]) -> Any:
+        answer = questions[kind](self, args) if kind in questions else None
+        return await answer if inspect.isawaitable(answer) else answer
 
     async def _ask(self, message: Message) -> list[Any]:
         number = next(self._numbers)
@@ -170,14 +183,6 @@ class Server:
         self._asked_supervisor[number] = future
         self._channel.send({**message, "id": number})
         return await future
-
-    def tell_supervisor(self, message: Message) -> None:
-        """Sends a message that has no answer."""
-        self._channel.send(message)
-
-    def apply(self, changes: dict[str, str]) -> None:
-        """Takes changed directives, as canonical texts that were checked."""
-        self.settings.apply(changes)
 
     def _control(self) -> None:
         try:
@@ -190,16 +195,23 @@ class Server:
     def _handle(self, message: Message) -> None:
         match message["type"]:
             case "config":
-                self.apply(message["changes"])
+                self.settings.apply(message["changes"])
                 self._channel.send({"type": "answer", "id": message["id"]})
             case "ask":
-                answer = questions.get(message["kind"])
-                value = answer(self, message["args"]) if answer else None
-                self._channel.send({"type": "answer", "id": message["id"], "value": value})
+                self._start(self._answer_question(message))
             case "answer":
                 self._take_answer(message)
             case "stop":
                 self._stop()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)  # the loop itself holds only a weak reference
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_question(self, message: Message) -> None:
+        value = await self._answer_to(message["kind"], message["args"])
+        self._channel.send({"type": "answer", "id": message["id"], "value": value})
 
     def _take_answer(self, message: Message) -> None:
         future = self._asked_supervisor.pop(message["id"], None)

@@ -1,13 +1,13 @@
 """Every directive of a configuration file, as data: one list that the parser, CONFIG and the documentation read.
 
-All directives of redis.conf 7.2 are known, so that users' files load. `readers` says which of our processes act on
-one; a directive without readers is accepted and answered, and waits for its feature. One whose feature would be missed
-in silence names in `gap` what is not there yet: any value but the default is a warning at start, and an error from
-CONFIG SET.
+All directives of redis.conf 7.2 are known, so that users' files load, and those that Redis 8 and Valkey 9 have beside
+them, which CONFIG GET shows to who asks by name. `readers` says which of our processes act on one; a directive without
+readers is accepted and returned, and waits for its feature. One whose feature would be missed in silence names in `gap`
+what is not there yet: any value but the default is a warning at start, and an error from CONFIG SET.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Flag, auto
 
 from shardkv.config.kinds import (
@@ -56,7 +56,7 @@ class Directive:
     alias: str = ""
     readers: Reader = Reader.NONE
     immutable: bool = False  # CONFIG SET refuses it
-    hidden: bool = False     # CONFIG GET answers it to its full name only
+    hidden: bool = False     # CONFIG GET returns it for its full name only
     protected: bool = False  # CONFIG SET needs enable-protected-configs
     gap: str = ""            # what is not there yet, when another value than the default is asked for
 
@@ -70,6 +70,7 @@ POSITIVE = Integer(1)
 PORT = Integer(0, 65535)
 BYTES = Memory()
 ACTION = Choice(("no", "yes", "local"))
+LOG_TIMESTAMPS = Choice(("legacy", "iso8601", "milliseconds"))
 FACILITIES = Choice(("user", *(f"local{number}" for number in range(8))))
 SHUTDOWN_FLAGS = Flags(("default", "save", "nosave", "now", "force"))
 POLICIES = Choice((
@@ -81,6 +82,8 @@ S, A, W = Reader.SUPERVISOR, Reader.ACCEPTOR, Reader.WORKER
 NO_EVICTION = "eviction is not there yet: only noeviction is"
 NO_TLS = "TLS is not there yet"
 NO_REPLICAS = "replication is not there yet"
+NO_LOG_FORMATS = "other log formats are not there yet"
+NO_MODULES = "modules are not supported: the line is ignored"
 
 DIRECTIVES = (
     # Processes and where the data lives
@@ -284,14 +287,74 @@ DIRECTIVES = (
             "dh-params-file", "ca-cert-file", "ca-cert-dir", "protocols", "ciphers", "ciphersuites",
         )
     ),
+
+    # Of Redis 8 and Valkey 9
+    *(
+        replace(directive, hidden=True)
+        for directive in (
+            Directive("active-defrag-cycle-us", Integer(0, 100_000), "500"),
+            Directive("availability-zone", TEXT, ""),
+            Directive("client-default-resp", Integer(2, 3), "2", immutable=True, gap="connections begin with RESP2"),
+            Directive("cluster-announce-client-ipv4", TEXT, ""),
+            Directive("cluster-announce-client-ipv6", TEXT, ""),
+            Directive("cluster-announce-client-port", PORT, "0"),
+            Directive("cluster-announce-client-tls-port", PORT, "0"),
+            Directive("cluster-blacklist-ttl", Integer(0, ULONG_MAX), "60"),
+            Directive("cluster-compatibility-sample-ratio", Integer(0, 100), "0"),
+            Directive("cluster-config-save-behavior", Choice(("sync", "best-effort")), "sync"),
+            Directive("cluster-databases", Integer(1, DATABASES_MAX), "1", immutable=True),
+            Directive("cluster-manual-failover-timeout", POSITIVE, "5000"),
+            Directive("cluster-slot-migration-log-max-len", SIZE, "1000"),
+            Directive("cluster-slot-stats-enabled", YES_NO, "no"),
+            Directive("commandlog-large-reply-max-len", SIZE, "128"),
+            Directive("commandlog-large-request-max-len", SIZE, "128"),
+            Directive("commandlog-reply-larger-than", Integer(-1, LONG_MAX), str(1 << 20)),
+            Directive("commandlog-request-larger-than", Integer(-1, LONG_MAX), str(1 << 20)),
+            Directive("dual-channel-replication-enabled", YES_NO, "no"),
+            Directive("events-per-io-thread", COUNT, "2"),
+            Directive("extended-redis-compatibility", YES_NO, "no"),
+            Directive("hash-seed", TEXT, "", immutable=True),
+            Directive("hide-user-data-from-log", YES_NO, "yes"),
+            Directive("import-mode", YES_NO, "no", gap="import mode is not there yet"),
+            Directive("log-format", Choice(("legacy", "logfmt", "json")), "legacy", gap=NO_LOG_FORMATS),
+            Directive("log-timestamp-format", LOG_TIMESTAMPS, "legacy", gap=NO_LOG_FORMATS),
+            Directive("max-new-connections-per-cycle", Integer(1, 1000), "10"),
+            Directive("max-new-tls-connections-per-cycle", Integer(1, 1000), "1"),
+            Directive("mptcp", YES_NO, "no", immutable=True),
+            Directive("prefetch-batch-max-size", Integer(0, 128), "16"),
+            Directive("rdb-version-check", Choice(("strict", "relaxed")), "strict"),
+            Directive("rdma-bind", Words(), "", immutable=True),
+            Directive("rdma-completion-vector", Integer(-1, 1024), "-1", immutable=True),
+            Directive("rdma-port", PORT, "0", immutable=True, gap="RDMA is not there yet"),
+            Directive("rdma-rx-size", Memory(64 << 10), str(1 << 20), immutable=True),
+            Directive("repl-mptcp", YES_NO, "no", immutable=True),
+            Directive("replica-full-sync-buffer-limit", Memory(0, ULONG_MAX), "0"),
+            Directive("slot-migration-max-failover-repl-bytes", Integer(-1, LONG_MAX), "0"),
+            Directive("tls-auth-clients-user", TEXT, "off"),
+            Directive("tls-auto-reload-interval", COUNT, "0"),
+            Directive("unixsocketgroup", TEXT, "", immutable=True, gap="a group of the unix socket is not there yet"),
+            Directive("vset-force-single-threaded-execution", YES_NO, "no"),
+        )
+    ),
 )
 
 BY_NAME = {directive.name: directive for directive in DIRECTIVES}
 BY_NAME |= {directive.alias: directive for directive in DIRECTIVES if directive.alias}
+LATER_ALIASES = {  # what Redis 8 and Valkey 9 call some of them
+    "commandlog-execution-slower-than": "slowlog-log-slower-than",
+    "commandlog-slow-execution-max-len": "slowlog-max-len",
+    "primaryauth": "masterauth",
+    "primaryuser": "masteruser",
+    **{name.replace("_", "-"): name for name in BY_NAME if name.endswith("_cpulist")},
+}
+BY_NAME |= {alias: BY_NAME[name] for alias, name in LATER_ALIASES.items()}
+
+# Settings of the modules that Redis 8 comes with have no dot in their names.
+MODULE_PREFIXES = ("bf-", "cf-", "search-", "ts-")
 
 # Lines of a configuration file that are no settings: how many arguments, and what to tell the user.
 STATEMENTS = {
-    "loadmodule": (1, LONG_MAX, "modules are not supported: the line is ignored"),
+    "loadmodule": (1, LONG_MAX, NO_MODULES),
     "user": (1, LONG_MAX, "access control lists are not there yet: the line is ignored"),
     "rename-command": (2, 2, "commands cannot be renamed yet: the line is ignored"),
     "list-max-ziplist-entries": (1, 1, ""),

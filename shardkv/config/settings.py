@@ -8,10 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 
-from shardkv.config.directives import BY_NAME, DIRECTIVES, STATEMENTS, Directive
+from shardkv.config.directives import (
+    BY_NAME,
+    DIRECTIVES,
+    LATER_ALIASES,
+    MODULE_PREFIXES,
+    NO_MODULES,
+    STATEMENTS,
+    Directive,
+)
 from shardkv.config.kinds import Value
 from shardkv.config.parser import Statement, split_arguments
-from shardkv.config.rewrite import rewrite_file
 from shardkv.errors import CommandError
 from shardkv.glob import matches as glob_matches
 
@@ -69,12 +76,12 @@ class Settings:
         return self._texts[BY_NAME[name].name].split()
 
     def match(self, pattern: str) -> dict[str, str]:
-        """What CONFIG GET answers for one pattern: names, aliases included, with their texts."""
+        """What CONFIG GET returns for one pattern: names, aliases included, with their texts."""
         lowered = pattern.lower()
         if not any(sign in pattern for sign in "[*?"):
             return {lowered: self.get(lowered)} if lowered in BY_NAME else {}
         glob = lowered.encode(errors="surrogateescape")
-        shown = (name for name, directive in BY_NAME.items() if not directive.hidden)
+        shown = (name for name, known in BY_NAME.items() if not known.hidden and name not in LATER_ALIASES)
         return {name: self.get(name) for name in shown if glob_matches(glob, name.encode())}
 
     def set(self, changes: Mapping[str, str], local: bool = False) -> None:
@@ -132,7 +139,7 @@ class Settings:
         self._callbacks.setdefault(BY_NAME[name].name, []).append(callback)
 
     def load(self, statements: Iterable[Statement]) -> list[str]:
-        """Takes the statements of a configuration in order and answers warnings. Raises ConfigFileError."""
+        """Takes the statements of a configuration in order and returns warnings. Raises ConfigFileError."""
         warnings: list[str] = []
         seen: set[tuple[str, str]] = set()
         for statement in statements:
@@ -165,18 +172,14 @@ class Settings:
             raise statement.error("a zero byte does not belong here")
         return os.path.normpath(os.path.join(self.base, text)) if directive.name == "dir" else text
 
-    def rewrite(self, path: str) -> None:
-        """CONFIG REWRITE: see shardkv/config/rewrite.py. Raises OSError, ConfigFileError."""
-        rewrite_file(self, path)
-
 
 def _refused(name: str, reason: str) -> ConfigError:
     return ConfigError(f"ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
 
 
 def _other_statement(statement: Statement) -> list[str]:
-    if "." in statement.name and statement.arguments:
-        return [f"{statement.name}: modules are not supported: the line is ignored"]
+    if ("." in statement.name or statement.name.startswith(MODULE_PREFIXES)) and statement.arguments:
+        return [f"{statement.name}: {NO_MODULES}"]
     if statement.name not in STATEMENTS:
         raise statement.error("unknown directive")
     low, high, warning = STATEMENTS[statement.name]

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass, field
 
 from shardkv.config import Settings
-from shardkv.layout import Layout, LayoutError, instance_name
+from shardkv.layout import Identity, Layout, LayoutError, instance_name
 from shardkv.ring import RingError, RingPair
 from shardkv.stats import ControlPage, ControlPageError
 from shardkv.supervisor import checks
@@ -24,6 +24,7 @@ class Instance:
     layout: Layout
     acceptors: int
     workers: int
+    secret: bytes
     lock: int
     page: ControlPage
     listeners: list[list[socket.socket]]
@@ -81,7 +82,8 @@ def prepare(settings: Settings, config_file: str) -> Instance:
 
 def _prepare_locked(settings: Settings, config_file: str, layout: Layout, lock: int) -> Instance:
     acceptors = settings.number("acceptors") or 1
-    workers = _count_workers(settings, layout, acceptors)
+    identity = _identity(settings, layout, acceptors)
+    workers = identity.workers
     layout.remove_volatile()
     missing = sum(not os.path.exists(layout.arena(worker)) for worker in range(workers))
     checks.check_room(layout.folder, checks.room_needed(acceptors, workers, missing))
@@ -92,7 +94,7 @@ def _prepare_locked(settings: Settings, config_file: str, layout: Layout, lock: 
     maxclients, warning = checks.fit_descriptors(settings.number("maxclients"), others)
     warnings.append(warning)
     settings.apply({"maxclients": str(maxclients)})
-    layout.save_instance(workers)
+    layout.save_identity(identity)
     page = ControlPage.create(layout.control, acceptors, workers)
     page.maxmemory = settings.number("maxmemory")
     for acceptor in range(acceptors):
@@ -100,7 +102,7 @@ def _prepare_locked(settings: Settings, config_file: str, layout: Layout, lock: 
             RingPair.create(layout.ring(acceptor, worker))
     flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
     return Instance(
-        settings, config_file, layout, acceptors, workers, lock, page, listeners, unix,
+        settings, config_file, layout, acceptors, workers, identity.secret, lock, page, listeners, unix,
         [os.eventfd(0, flags) for _ in range(workers)], [os.eventfd(0, flags) for _ in range(acceptors)],
         list(filter(None, warnings)),
     )
@@ -120,13 +122,13 @@ def _enter_folder(settings: Settings) -> None:
         raise StartError(f"logfile {logfile}: {error.strerror}") from None
 
 
-def _count_workers(settings: Settings, layout: Layout, acceptors: int) -> int:
-    wanted, saved = settings.number("workers"), layout.saved_workers()
+def _identity(settings: Settings, layout: Layout, acceptors: int) -> Identity:
+    wanted, saved = settings.number("workers"), layout.saved_identity()
     if saved is None:
-        return wanted or max(1, len(os.sched_getaffinity(0)) - acceptors)
-    if wanted not in (0, saved):
+        return Identity.new(wanted or max(1, len(os.sched_getaffinity(0)) - acceptors))
+    if wanted not in (0, saved.workers):
         raise StartError(
-            f"the data in {layout.folder} was made with {saved} workers; start with --workers {saved}, "
+            f"the data in {layout.folder} was made with {saved.workers} workers; start with --workers {saved.workers}, "
             f"or remove {layout.folder}"
         )
     return saved

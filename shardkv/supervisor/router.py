@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shardkv.config import ConfigFileError, Settings
+from shardkv.config import ConfigFileError, Settings, rewrite_file
 from shardkv.control import Message
 from shardkv.log import Log
 from shardkv.supervisor.process import Child
@@ -131,7 +131,7 @@ class Router:
             self._reply(child, message, error="ERR The server is running without a config file")
             return
         try:
-            self._settings.rewrite(self._config_file)
+            rewrite_file(self._settings, self._config_file)
         except (OSError, ConfigFileError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             self._log.warning(f"CONFIG REWRITE failed: {reason}")

@@ -162,6 +162,7 @@ class Supervisor:
             "fresh": child.kind == "acceptor" or index not in self._served,
             "config_file": instance.config_file,
             "run_id": instance.run_id,
+            "secret": instance.secret.hex(),
             "died": died,
         })
 

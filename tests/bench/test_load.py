@@ -51,11 +51,32 @@ def test_descendants_are_found_and_counted() -> None:
         os._exit(0)
     try:
         assert pid in servers.descendants(os.getpid())
-        assert load.role(pid) == "server"
+        assert servers.role(pid) == "server"
     finally:
         os.close(write)
         os.waitpid(pid, 0)
         os.close(read)
+    assert servers.role(pid) == ""
+
+
+def test_processes_are_known_by_their_titles() -> None:
+    with servers.running("shardkv", 2) as server:
+        roles = server.pids_by_role()
+        assert roles["supervisor"] == [server.process.pid]
+        assert len(roles["worker"]) == 2
+        assert roles["acceptor"]
+        assert sorted(pid for pids in roles.values() for pid in pids) == sorted(server.pids())
+        used = load.cpu_seconds(server)
+        assert used.keys() == roles.keys()
+        assert used["acceptor"] > 0
+
+
+def test_slow_commands_take_fewer_requests_and_pipelines_more() -> None:
+    assert load.requests_of("get", 1, 40_000) == 40_000
+    assert load.requests_of("get", 16, 40_000) == 40_000 * load.PIPELINED_MORE
+    assert load.requests_of("lrange_600", 16, 40_000) < load.requests_of("lrange_100", 16, 40_000) < 40_000 * 8
+    assert load.requests_of("lrange_600", 16, 1) == 16 * load.CLIENTS
+    assert load.requests_of("get", 16, 1, clients=2) == 32
 
 
 def test_ports_in_a_row_are_free() -> None:

@@ -1,67 +1,136 @@
 """What the benchmark makes of its figures."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from bench import fill, load, report
+import pytest
+
+from bench import facts, fill, generator, load, memory, rates, report, rivals
+
+VERSIONS = {"shardkv": "1.0", "redis": "7.0.15", "redis8": "8.2.3", "valkey": "9.1.2"}
+HOW = {"rounds": 5, "clients": 50, "keys": 1_000_000, "seconds": 0.5, "workers": "auto", "versions": VERSIONS}
+SERVERS = ("shardkv", *rivals.KINDS)
 
 
-def row(ours: float, theirs: float) -> dict[str, Any]:
-    figures = {"p50_ms": 0.5, "p99_ms": 1.0, "p999_ms": 2.0, "cpu_us_by_role": {"worker": 1.0}}
+def figures(rate: float, cpu: float) -> dict[str, Any]:
     return {
-        "shardkv": figures | {"rps": ours, "rates": [ours] * 3, "cpu_us": 2.0},
-        "redis": figures | {"rps": theirs, "rates": [theirs] * 3, "cpu_us": 4.0},
+        "rps": rate, "rates": [rate] * 3, "cpu_us": cpu, "cpu_us_by_role": {"worker": 1.0},
+        "p50_us": 50.0, "p99_us": 100.0, "p999_us": 200.0, "longest_us": 300.0,
     }
+
+
+def row(servers: tuple[str, ...]) -> dict[str, Any]:
+    return {name: figures(60000, 2.0) if name == "shardkv" else figures(50000, 4.0) for name in servers}
 
 
 def results() -> dict[str, Any]:
-    memory = {"shardkv": {"counted": 30.0, "real": 33.0}, "redis": {"counted": 40.0, "real": 44.0}}
-    return {
-        "machine": {"cores": 2, "cpu": "a core"},
-        "settings": {
-            "rounds": 5, "clients": 50, "keys": 1_000_000, "requests": {"1": 1000, "16": 8000},
-            "versions": {"redis": "7.0.15", "shardkv": "1.0"},
+    two = SERVERS[:2]
+    bytes_each = {name: {"counted": 30.0 + place, "real": 33.5} for place, name in enumerate(SERVERS)}
+    few = {clients: {test: row(SERVERS) for test in rates.FEW_TESTS} for clients in rates.FEW}
+    busy = {clients: {test: row(two) for test in rates.FEW_TESTS} for clients in rates.FEW}
+    pauses = {"pauses_ms": [10.0, 30.0, 20.0], "undisturbed_ms": 1.0, "wrong_replies": 0}
+    transfer = {name: {"seconds": 0.5, "ping_ms": 12.0, "quiet_ms": 0.2} for name in two}
+    rows = {
+        "throughput": {depth: {test: row(two) for test in load.TESTS} for depth in ("1", "16")},
+        "latency": few,
+        "busy": busy,
+        "rates": {depth: {test: row(SERVERS) for test in generator.LOADS} for depth in ("1", "16")},
+        "memory": dict.fromkeys(memory.KINDS, bytes_each),
+        "large": {"set": transfer, "get": transfer},
+        "start": {
+            "ready": {"shardkv": {"ms": 200.4, "all_ms": [200.4]}, "redis": {"ms": 15.0, "all_ms": [15.0]}},
+            "pss": {"shardkv": {"1": 20_000_000, "3": 30_000_000}, "redis": {"1": 5_000_000}},
         },
-        "throughput": {depth: {test: row(60000, 50000) for test in load.TESTS} for depth in ("1", "16")},
-        "memory": memory,
-        "collections": dict.fromkeys((fill.SMALL_HASHES, *fill.COLLECTIONS), memory),
-        "missing": ["xadd"],
-        "death": {"pauses_ms": [10.0, 30.0, 20.0], "undisturbed_ms": 1.0, "wrong_replies": 0},
-        "restart_seconds": 0.5,
+        "idle": {"shardkv": {"acceptor": 0.1, "worker": 0.25}, "redis": {"server": 0.2}},
+        "death": {
+            "worker": pauses, "workers": pauses, "acceptor": {"pauses_ms": [40.0, 50.0]},
+            "restart": {"seconds": 0.5, "keys": 1000},
+        },
     }
+    parts = {name: {"how": HOW, "rows": part} for name, part in rows.items()}
+    return {"machine": {"cores": 2, "cpu": "a core"}, **parts}
 
 
 def test_ratios() -> None:
-    assert report.ratio(results(), "16", "get") == 1.2
-    assert report.cpu_ratio(results(), "16", "get") == 0.5
+    assert report.ratio(row(SERVERS), "valkey") == 1.2
+    assert report.quotient(row(SERVERS), "cpu_us") == 0.5
 
 
 def test_a_round_is_compared_with_itself() -> None:
-    measured = results()
-    measured["throughput"]["1"]["set"]["shardkv"]["rates"] = [110, 11, 55]
-    measured["throughput"]["1"]["set"]["redis"]["rates"] = [100, 10, 60]
-    assert report.ratio(measured, "1", "set") == 1.1
+    measured = row(SERVERS)
+    measured["shardkv"]["rates"] = [110, 11, 55]
+    measured["redis"]["rates"] = [100, 10, 60]
+    assert report.ratio(measured) == 1.1
 
 
-def test_markdown_has_a_row_for_each_test_and_each_kind_of_memory() -> None:
+def test_every_part_has_its_rows() -> None:
     lines = report.markdown(results()).splitlines()
     assert "| LRANGE_100 | 60,000 | 50,000 | 1.20 | 0.50 | 60,000 | 50,000 | 1.20 | 0.50 |" in lines
-    assert "| 1,000,000 members of 20 bytes in a sorted set | 30.0 | 40.0 | 0.75 | 33.0 | 44.0 | 0.75 |" in lines
+    assert "| 1 client, GET | 60,000 | 50 | 100 | 50,000 | 50 | 100 | 1.20 | 1.20 | 1.20 |" in lines
+    assert "| 4 clients, SET | 60,000 | 50 | 100 | 50,000 | 50 | 100 | 1.20 |" in lines
+    assert "| ZADD | 60,000 | 1.20 | 1.20 | 1.20 | 60,000 | 1.20 | 1.20 | 1.20 |" in lines
+    many = fill.COLLECTIONS["sorted set"].many
+    assert f"| {many} | 30.0 | 31.0 | 32.0 | 33.0 | 33.5 | 33.5 | 33.5 | 33.5 |" in lines
     rows = [line for line in lines if line.startswith("| ")]
-    assert len(rows) == 2 * 2 + len(load.TESTS) + 2 + len(fill.COLLECTIONS)  # two heads of two lines each
-    assert {line.count("|") for line in rows[:2 + len(load.TESTS)]} == {10}
-    assert "- not measured, as shardkv has no such command yet: xadd" in lines
+    tests = len(load.TESTS) + 2 * len(rates.FEW) * len(rates.FEW_TESTS) + len(generator.LOADS) + len(memory.KINDS)
+    assert len(rows) == 5 * 2 + tests  # five heads of two lines each
 
 
-def test_table_has_the_same_rows() -> None:
-    lines = report.table(results()).splitlines()
-    assert sum(line.startswith("lrange_100 ") for line in lines) == 2
-    assert sum(line.startswith("1,000,000 ") for line in lines) == 2 + len(fill.COLLECTIONS)
-    assert any("median 20.0 ms, longest 30.0 ms" in line for line in lines)
+def test_every_row_is_as_wide_as_its_head() -> None:
+    for table in report.tables(results()):
+        assert {len(row) for row in table.rows} == {len(table.head)}
 
 
-def test_slow_commands_take_fewer_requests_and_pipelines_more() -> None:
-    assert load.requests_of("get", 1, 40_000) == 40_000
-    assert load.requests_of("get", 16, 40_000) == 40_000 * load.PIPELINED_MORE
-    assert load.requests_of("lrange_600", 16, 40_000) < load.requests_of("lrange_100", 16, 40_000) < 40_000 * 8
-    assert load.requests_of("lrange_600", 16, 1) == 16 * load.CLIENTS
+def test_facts_are_told() -> None:
+    said = dict(facts.facts(results()))
+    assert said["CPU µs of a GET at depth 16"] == "worker 1.00"
+    assert said["from start to ready with 3 workers, warm"] == "200 ms (redis-server 15 ms)"
+    pss = said["memory of all processes after the start (PSS)"]
+    assert pss == "1 worker 20 MB, 3 workers 30 MB (redis-server 5 MB)"
+    pauses = "median 20.0 ms, longest 30.0 ms (without a kill 1.0 ms), 0 wrong replies"
+    assert said["longest pause of a client when all workers are killed under load, 3 kills"] == pauses
+    assert said["from an acceptor's death until new connections are served, 2 kills"].startswith("median 45.0 ms")
+    assert said["SET of 512 MB"].startswith("shardkv 0.50 s, longest PING of another client 12.0 ms")
+    assert said["CPU time of an idle server with fifty connections"].startswith("0.35 % of a core")
+
+
+@pytest.mark.parametrize("name", [name for name in results() if name != "machine"])
+def test_a_part_alone_can_be_told(name: str) -> None:
+    alone = {"machine": results()["machine"], name: results()[name]}
+    assert len(report.tables(alone)) + len(facts.facts(alone)) > 0
+    assert report.markdown(alone) and report.text(alone)
+
+
+def test_a_run_cut_short_can_be_told() -> None:
+    cut = results()
+    del cut["throughput"]["rows"]["16"]
+    del cut["rates"]["rows"]["16"]
+    cut["latency"]["rows"] = {"1": cut["latency"]["rows"]["1"]}
+    cut["memory"]["rows"] = {"list": {"shardkv": {"counted": 5.8, "real": 8.5}}}
+    cut["start"]["rows"] = {"ready": {"shardkv": {"ms": 200.0, "all_ms": [200.0]}}}
+    cut["death"]["rows"] = {}
+    lines = report.markdown(cut).splitlines()
+    assert "| elements of 20 bytes in a list | 5.8 |  |  |  | 8.5 |  |  |  |" in lines
+    assert "- from start to ready with 3 workers, warm: 200 ms" in lines
+    assert report.text(cut)
+
+
+def test_rivals_that_were_not_there_have_no_column() -> None:
+    alone = results()
+    alone["rates"] = {
+        "how": HOW | {"versions": {"shardkv": "1.0", "redis": "7.0.15"}},
+        "rows": {"1": {"get": row(SERVERS[:2])}},
+    }
+    assert "| GET | 60,000 | 1.20 |" in report.markdown(alone).splitlines()
+
+
+def test_readme_gets_the_figures_between_its_marks(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    report.write_readme(results(), readme)
+    written = readme.read_text()
+    assert written == f"before\n{report.BEGIN}\n{report.markdown(results())}\n{report.END}\nafter\n"
+    readme.write_text("no marks")
+    with pytest.raises(SystemExit, match=r"README\.md has no"):
+        report.write_readme(results(), readme)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shardkv.layout import FORMAT_VERSION, Layout, LayoutError, instance_name
+from shardkv.layout import FORMAT_VERSION, Identity, Layout, LayoutError, instance_name
 from tests.harness import environment
 
 
@@ -58,10 +58,13 @@ def test_folder_that_vanishes_under_the_lock_is_made_again(layout: Layout, tmp_p
     assert os.path.exists(other.folder)
 
 
-def test_saved_workers(layout: Layout) -> None:
-    assert layout.saved_workers() is None
-    layout.save_instance(4)
-    assert layout.saved_workers() == 4
+def test_saved_identity(layout: Layout) -> None:
+    assert layout.saved_identity() is None
+    identity = Identity.new(4)
+    assert Identity.new(4).secret != identity.secret
+    layout.save_identity(identity)
+    assert layout.saved_identity() == identity
+    assert Path(layout.folder, "instance.json").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,10 @@ def test_saved_workers(layout: Layout) -> None:
         ("[]", "cannot be read"),
         ("7", "cannot be read"),
         ('{"version": 1}', "cannot be read"),
-        (json.dumps({"version": FORMAT_VERSION + 1, "workers": 4}), "holds data of format 2, this version reads 1"),
+        (json.dumps({"version": FORMAT_VERSION + 1, "workers": 4}), "holds data of format 3, this version reads 2"),
+        (json.dumps({"version": FORMAT_VERSION, "workers": 4}), "has no secret that fits"),
+        (json.dumps({"version": FORMAT_VERSION, "workers": 4, "secret": "00" * 191}), "has no secret that fits"),
+        (json.dumps({"version": FORMAT_VERSION, "workers": 4, "secret": [0] * 384}), "has no secret that fits"),
         (json.dumps({"version": FORMAT_VERSION, "workers": 0}), "names 0 workers"),
         (json.dumps({"version": FORMAT_VERSION, "workers": "4"}), "names '4' workers"),
         (json.dumps({"version": FORMAT_VERSION, "workers": True}), "names True workers"),
@@ -81,18 +87,18 @@ def test_saved_workers(layout: Layout) -> None:
 def test_data_that_does_not_fit(layout: Layout, text: str, reason: str) -> None:
     Path(layout.folder, "instance.json").write_text(text)
     with pytest.raises(LayoutError, match=reason) as caught:
-        layout.saved_workers()
+        layout.saved_identity()
     assert layout.folder in str(caught.value) and "remove" in str(caught.value)
 
 
 def test_arenas_without_their_description(layout: Layout) -> None:
     Path(layout.arena(0)).touch()
     with pytest.raises(LayoutError, match="holds arenas but no instance.json"):
-        layout.saved_workers()
+        layout.saved_identity()
 
 
 def test_volatile_files_go_and_data_stays(layout: Layout) -> None:
-    layout.save_instance(2)
+    layout.save_identity(Identity.new(2))
     for path in (layout.arena(0), layout.ring(0, 1), layout.control, f"{layout.folder}/seg-000f"):
         Path(path).touch()
     layout.remove_volatile()

@@ -17,6 +17,7 @@ def written(resp: int, method: str, *arguments: object) -> bytes:
     ("method", "arguments", "resp2", "resp3"),
     [
         ("status", ("OK",), b"+OK\r\n", b"+OK\r\n"),
+        ("error", ("ERR '\0\x1b[2J\x7f\tü'",), "-ERR '  [2J  ü'\r\n".encode(), "-ERR '  [2J  ü'\r\n".encode()),
         ("error", ("ERR two\r\nlines",), b"-ERR two  lines\r\n", b"-ERR two  lines\r\n"),
         ("null", (), b"$-1\r\n", b"_\r\n"),
         ("null_array", (), b"*-1\r\n", b"_\r\n"),

@@ -14,6 +14,7 @@ import pytest
 
 from shardkv._testing_ring import FakeAcceptor
 from shardkv.commands.table import command_id
+from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
 from tests.harness import wait_until
@@ -86,7 +87,7 @@ class Instance:
         self.log = folder / "log"
         self.assignment: dict[str, Any] = {
             "index": 0, "acceptors": 2, "workers": 1, "folder": str(folder), "fresh": True, "died": 0,
-            "settings": {"databases": "16", "logfile": str(self.log)},
+            "settings": {"databases": "16", "logfile": str(self.log)}, "secret": current_secret().hex(),
             "worker_wake": [os.eventfd(0, os.EFD_NONBLOCK)],
             "acceptor_wake": [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)],
         }

@@ -310,6 +310,25 @@ def segments(Keyspace keyspace, db: int) -> list[dict[str, int]]:
     return check_table(arena, table)
 
 
+def probes(Keyspace keyspace, db: int, key: bytes) -> tuple[int, int]:
+    """What finding a key that is there costs: slots passed by, and entries whose key is compared."""
+    cdef Arena arena = keyspace.arena
+    cdef TableRoot *table = <TableRoot *>arena.at(keyspace.table_of(db))
+    cdef uint64_t hash = hash_key(key, len(key)), passed = 0, compared = 0
+    cdef uint64_t word = directory_words(arena, table)[directory_index(hash, table.depth)]
+    cdef uint64_t *slot = segment_slots(segment_at(arena, word_segment(word))) + home_of(tag_of(hash), word_slots(word))
+    while slot_tag(slot[0]) != tag_of(hash):
+        assert slot[0] != 0
+        slot += 1
+        passed += 1
+    while slot_tag(slot[0]) == tag_of(hash):
+        compared += 1
+        if entry_has_key(arena.at(slot_entry(slot[0])), key, len(key)):
+            return passed, compared
+        slot += 1
+    raise AssertionError("there is no such key")
+
+
 cdef list check_table(Arena arena, TableRoot *table):
     cdef SegmentHeader *header
     cdef uint64_t index = 0, span, at, used = 0, with_expiry = 0, word
@@ -397,6 +416,9 @@ cdef class BareTable:
 
     def root_words(self) -> bytes:
         return self.arena.at(self.root)[:sizeof(TableRoot)]
+
+    def directory_words(self) -> int:
+        return 1 << (<TableRoot *>self.arena.at(self.root)).depth
 
     def segments(self) -> int:
         return len(distinct(self.arena, <TableRoot *>self.arena.at(self.root), 0))

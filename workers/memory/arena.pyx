@@ -1,7 +1,8 @@
 """Arenas made, opened and checked: see arena.pxd."""
 from libc.errno cimport errno
-from libc.string cimport memset, strerror
+from libc.string cimport memcmp, memcpy, memset, strerror
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
+from shardkv.hashing cimport SECRET_BYTES, hash_secret
 from workers.memory.audit cimport arena_blocks, arena_fingerprint, check_arena, punch_unbacked
 from workers.memory.format cimport (
     ARENA_MAGIC,
@@ -70,7 +71,8 @@ cdef class Arena(Slabs):
         """Opens the arena at `path`, making it if there is none, and rolls back what a death left open.
 
         `capacity` is the heap's size in bytes for a new arena (default: the size of the folder's file system); an
-        existing one keeps its own. `fresh` says that no request ring outlived the last user: everything is checked
+        existing one keeps its own. Its hashes are made with the process's secret (hashing.pxd), which must be that of
+        an existing arena. `fresh` says that no request ring outlived the last user: everything is checked
         and the commit words are zeroed. Raises ArenaError with one line that tells what to do.
         """
         try:
@@ -115,6 +117,7 @@ cdef class Arena(Slabs):
             header.pages_start = HEADER_BYTES + journal
             header.heap_start = start
             header.capacity_pages = pages
+            memcpy(header.secret, hash_secret(), SECRET_BYTES)
             arena.infos = <PageInfo *>(arena.base + header.pages_start)
             arena.back_to(1)
             arena.infos[0].kind = RESERVED
@@ -177,6 +180,8 @@ cdef class Arena(Slabs):
                 f"holds shard {header.shard} of {header.shards}, not {shard} of {shards}: "
                 f"start with --workers {header.shards}, or move it away to start empty"
             )
+        if memcmp(header.secret, hash_secret(), SECRET_BYTES) != 0:
+            return "was made by another instance: put it back there, or move it away to start empty"
         damage = "is damaged ({}): restore it, or move it away to start empty"
         if not CAPACITY_MIN <= header.capacity_pages * PAGE_BYTES <= CAPACITY_MAX or header.capacity_pages >> 32:
             return damage.format(f"capacity of {header.capacity_pages} pages")

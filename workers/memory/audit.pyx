@@ -1,5 +1,6 @@
 """Walks over a whole arena: see audit.pxd."""
 from libc.stdint cimport uint32_t, uint64_t
+from shardkv.hashing cimport hash_key
 from workers.memory.format cimport (
     BACKED,
     BINS,
@@ -17,8 +18,6 @@ from workers.memory.format cimport (
 )
 from workers.memory.pages cimport bin_of
 from workers.memory.slabs cimport SizeClass, full_word, size_classes
-
-import xxhash
 
 cdef extern from *:
     int count_bits "__builtin_popcountll"(uint64_t word) nogil
@@ -191,6 +190,7 @@ cdef dict arena_fingerprint(Slabs arena):
     cdef uint64_t page = 1
     cdef char *journalled = <char *>&header.used_bytes
     cdef char *end = <char *>header + sizeof(ArenaHeader)
+    cdef uint64_t[4] chain = [0, 0, 0, 0]
     runs = []
     while page < header.top_page:
         info = &arena.infos[page]
@@ -202,11 +202,10 @@ cdef dict arena_fingerprint(Slabs arena):
             bits = (<char *>arena.bitmap(page))[:size_classes[info.size_class].words * 8]
             runs.append((page, SLAB, info.size_class, info.flags, info.next, info.prev, bits))
         page += info.pages
-    blocks = xxhash.xxh3_128()
     for offset, size in arena_blocks(arena):
-        blocks.update(b"%d+%d:" % (offset, size))
-        blocks.update(<const unsigned char[:size]>(<unsigned char *>arena.base + <uint64_t>offset))
-    return {"header": journalled[:end - journalled], "runs": runs, "blocks": blocks.digest()}
+        chain[1], chain[2], chain[3] = offset, size, hash_key(arena.base + <uint64_t>offset, size)
+        chain[0] = hash_key(<char *>chain, sizeof(chain))
+    return {"header": journalled[:end - journalled], "runs": runs, "blocks": chain[0]}
 
 
 cdef int punch_unbacked(Slabs arena) except -1:

@@ -8,9 +8,10 @@
 The file has its full size from the start and is sparse. A change to a struct here needs a new ARENA_VERSION.
 """
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from shardkv.hashing cimport SECRET_BYTES
 
 cdef enum:
-    ARENA_VERSION = 3
+    ARENA_VERSION = 4
     COMMIT_SLOTS = 64
     COMMIT_INTERNAL = 63        # the worker's own work
     COMMIT_EXPIRY = 62          # … and of that, the expiry of keys and fields: who dies in it names it
@@ -62,6 +63,7 @@ cdef struct ArenaHeader:
     uint64_t pages_start
     uint64_t heap_start
     uint64_t capacity_pages
+    char secret[SECRET_BYTES]   # of all hashes in this arena: hashing.pxd
     # Not journalled: the journal's own state, the commit words, and how far the top end of the heap is backed.
     uint64_t journal_used
     uint64_t journal_slot

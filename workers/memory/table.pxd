@@ -32,7 +32,10 @@ Invariants
  5. No two half-segments that could be merged are left by a removal that leaves one of them empty; so the last entry's
     removal finds one segment, and frees it. Where a full arena prevents it, the next removal makes up for it. (A table
     that was given room for many entries, whose hashes collide by design, may keep segments as long as it is there.)
- 6. A table that is `fresh` (journal.pxd) was empty when it became so, and all of its memory comes from this
+ 6. Whoever knows the hashes' secret can make as many keys of one hash as they like. These are found one after the
+    other, and keys with tags nearby are behind them: it costs time, linear in their number, at most 2^16 for keys at
+    the end of a segment (beyond it is OutOfMemory). Memory and directory stay linear in the table's entries.
+ 7. A table that is `fresh` (journal.pxd) was empty when it became so, and all of its memory comes from this
     transaction: insertions into it are not saved.
 """
 from libc.stdint cimport int64_t, uint64_t

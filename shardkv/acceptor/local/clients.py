@@ -6,12 +6,12 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from shardkv.acceptor.local.replies import integer, shown, unknown_subcommand
-from shardkv.acceptor.registry import Request, local, question
+from shardkv.acceptor.registry import Host, Request, local, question
+from shardkv.commands import table
 from shardkv.errors import SYNTAX, CommandError
 
 if TYPE_CHECKING:
     from shardkv.acceptor.connection import Connection
-    from shardkv.acceptor.server import Server
 
 BAD_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL"
 TYPES = {b"normal": "normal", b"master": "master", b"replica": "replica", b"slave": "replica", b"pubsub": "pubsub"}
@@ -20,10 +20,10 @@ INT64_MAX = (1 << 63) - 1
 Filters = dict[str, Any]  # id, ids, type, user, addr, laddr, except (an id): all that are given must fit
 
 
-def describe(client: Connection, server: Server) -> str:
+def describe(client: Connection, server: Host) -> str:
     """The line of one connection in CLIENT LIST, without the newline."""
     now = time.time_ns() // 1_000_000
-    known = 0 <= client.last_command < len(server.table.COMMANDS)
+    known = 0 <= client.last_command < len(table.COMMANDS)
     fields = {
         "id": client.id,
         "addr": client.addr,
@@ -49,7 +49,7 @@ def describe(client: Connection, server: Server) -> str:
         "omem": client.output_bytes,
         "tot-mem": client.memory,
         "events": "rw" if client.output_bytes else "r",
-        "cmd": server.table.COMMANDS[client.last_command].name if known else "NULL",
+        "cmd": table.COMMANDS[client.last_command].name if known else "NULL",
         "user": _text(client.user),
         "redir": -1,
         "resp": client.resp,
@@ -100,7 +100,7 @@ async def _send_list(request: Request, filters: Filters, own: str) -> None:
 
 
 @question("client-list")
-def answer_list(server: Server, filters: Filters) -> list[tuple[int, str]]:
+def answer_list(server: Host, filters: Filters) -> list[tuple[int, str]]:
     """(id, line) of each of this acceptor's connections that fit."""
     return [(client.id, describe(client, server)) for client in server.connections() if _fits(client, filters)]
 
@@ -140,7 +140,7 @@ async def kill(request: Request) -> None:
 
 
 @question("client-kill")
-def answer_kill(server: Server, filters: Filters) -> int:
+def answer_kill(server: Host, filters: Filters) -> int:
     """Closes this acceptor's connections that fit; answers how many."""
     victims = [client for client in server.connections() if _fits(client, filters)]
     for client in victims:
@@ -199,7 +199,7 @@ async def pause(request: Request) -> None:
 
 
 @question("client-pause")
-def answer_pause(server: Server, args: dict[str, Any]) -> None:
+def answer_pause(server: Host, args: dict[str, Any]) -> None:
     """Holds back this acceptor's clients."""
     server.pause(args["until_ms"], args["writes_only"])
 
@@ -211,6 +211,6 @@ async def unpause(request: Request) -> None:
 
 
 @question("client-unpause")
-def answer_unpause(server: Server, args: dict[str, Any]) -> None:
+def answer_unpause(server: Host, args: dict[str, Any]) -> None:
     """Lets this acceptor's clients go on."""
     server.unpause()

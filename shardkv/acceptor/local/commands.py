@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from shardkv.acceptor.local.replies import send_help
 from shardkv.acceptor.registry import Request, local
+from shardkv.commands import table
 from shardkv.commands.keys import checked_keys
 from shardkv.commands.spec import Arg, Command, KeySpec
 from shardkv.errors import SYNTAX, CommandError
@@ -24,15 +25,14 @@ HELP = (
 )
 
 
-def top_level(request: Request) -> list[Command]:
+def top_level() -> list[Command]:
     """The commands that are not subcommands."""
-    return [command for command in request.server.table.COMMANDS if "|" not in command.name]
+    return [command for command in table.COMMANDS if "|" not in command.name]
 
 
-def find(request: Request, name: bytes) -> Command | None:
+def find(name: bytes) -> Command | None:
     """The command called `name`, in any case; a subcommand's name is `container|sub`."""
-    found: Command | None = request.server.table.by_name.get(name.lower().decode("utf-8", "replace"))
-    return found
+    return table.by_name.get(name.lower().decode("utf-8", "replace"))
 
 
 @local("command|help")
@@ -42,7 +42,7 @@ def help_(request: Request) -> None:
 
 @local("command|count")
 def count(request: Request) -> None:
-    request.reply.number(len(top_level(request)))
+    request.reply.number(len(top_level()))
 
 
 # COMMAND INFO
@@ -50,13 +50,13 @@ def count(request: Request) -> None:
 
 @local("command")
 def command(request: Request) -> None:
-    _send_infos(request, list(top_level(request)))
+    _send_infos(request, list(top_level()))
 
 
 @local("command|info")
 def info(request: Request) -> None:
     names = request.args[2:]
-    _send_infos(request, [find(request, name) for name in names] if names else list(top_level(request)))
+    _send_infos(request, [find(name) for name in names] if names else list(top_level()))
 
 
 def _send_infos(request: Request, commands: list[Command | None]) -> None:
@@ -132,7 +132,7 @@ def _find_keys(spec: KeySpec) -> dict[str, object]:
 def docs(request: Request) -> None:
     """Names that are no command's are left out."""
     names = request.args[2:]
-    found = [find(request, name) for name in names] if names else list(top_level(request))
+    found = [find(name) for name in names] if names else list(top_level())
     entries = [entry for entry in found if entry is not None]
     request.reply.map(len(entries))
     for entry in entries:
@@ -206,7 +206,7 @@ def _send_args(reply: Reply, args: tuple[Arg, ...]) -> None:
 @local("command|list")
 def list_(request: Request) -> None:
     """All names, subcommands included; no command comes from a module."""
-    entries: tuple[Command, ...] = request.server.table.COMMANDS
+    entries = table.COMMANDS
     options = request.args[2:]
     if options:
         if len(options) != 3 or options[0].lower() != b"filterby":
@@ -229,7 +229,7 @@ def list_(request: Request) -> None:
 @local("command|getkeys")
 def getkeys(request: Request) -> None:
     args = request.args[2:]
-    keys = checked_keys(_named(request, args), args)
+    keys = checked_keys(_named(args), args)
     request.reply.array(len(keys))
     for position, _ in keys:
         request.reply.string(args[position])
@@ -238,7 +238,7 @@ def getkeys(request: Request) -> None:
 @local("command|getkeysandflags")
 def getkeysandflags(request: Request) -> None:
     args = request.args[2:]
-    keys = checked_keys(_named(request, args), args)
+    keys = checked_keys(_named(args), args)
     request.reply.array(len(keys))
     for position, flags in keys:
         request.reply.array(2)
@@ -246,10 +246,10 @@ def getkeysandflags(request: Request) -> None:
         _send_flags(request.reply, flags)
 
 
-def _named(request: Request, args: list[bytes]) -> Command:
-    entry = find(request, args[0]) if b"|" not in args[0] else None
+def _named(args: list[bytes]) -> Command:
+    entry = find(args[0]) if b"|" not in args[0] else None
     if entry is not None and entry.subcommands and len(args) > 1:
-        entry = find(request, args[0] + b"|" + args[1])
+        entry = find(args[0] + b"|" + args[1])
     if entry is None:
         raise CommandError("ERR Invalid command specified")
     return entry

@@ -1,16 +1,13 @@
 """CONFIG: settings read, changed everywhere, and written back to the configuration file."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shardkv.acceptor.connection import error_counts
+from shardkv.acceptor.client import error_counts
 from shardkv.acceptor.local.replies import is_local, send_help
-from shardkv.acceptor.registry import Request, local, question
+from shardkv.acceptor.registry import Host, Request, local, question
 from shardkv.config.directives import BY_NAME
 from shardkv.errors import CommandError, wrong_arity
-
-if TYPE_CHECKING:
-    from shardkv.acceptor.server import Server
 
 NO_FILE = "ERR The server is running without a config file"
 
@@ -71,7 +68,7 @@ async def resetstat(request: Request) -> None:
 
 
 @question("reset-statistics")
-def answer_reset(server: Server, args: dict[str, Any]) -> None:
+def answer_reset(server: Host, args: dict[str, Any]) -> None:
     """Forgets the errors this acceptor has counted."""
     error_counts.clear()
 

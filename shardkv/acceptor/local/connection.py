@@ -2,16 +2,12 @@
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
 
 from shardkv import REDIS_VERSION
 from shardkv.acceptor.local.client import checked_name
 from shardkv.acceptor.local.replies import integer, shown
-from shardkv.acceptor.registry import Request, local
+from shardkv.acceptor.registry import Host, Request, local
 from shardkv.errors import BAD_DB, SYNTAX, CommandError, wrong_arity
-
-if TYPE_CHECKING:
-    from shardkv.acceptor.server import Server
 
 DEFAULT_USER = "default"
 WRONG_PASSWORD = "WRONGPASS invalid username-password pair or user is disabled."
@@ -87,7 +83,7 @@ def auth(request: Request) -> None:
     request.reply.status("OK")
 
 
-def check_password(server: Server, user: bytes, password: bytes) -> None:
+def check_password(server: Host, user: bytes, password: bytes) -> None:
     """Raises CommandError unless `password` is the user's; where none is required, any will do."""
     required = server.settings.get("requirepass").encode("utf-8", "surrogateescape")
     right = hmac.compare_digest(required, password) or not required

@@ -2,15 +2,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from shardkv.acceptor.connection import error_counts
+from shardkv.acceptor.client import error_counts
 from shardkv.acceptor.local import sections, statistics
 from shardkv.acceptor.local.facts import all_counters
-from shardkv.acceptor.registry import Request, local, question
-
-if TYPE_CHECKING:
-    from shardkv.acceptor.server import Server
+from shardkv.acceptor.registry import Host, Request, local, question
 
 # Name -> what writes its lines, in the order in which they are shown.
 SECTIONS = {
@@ -59,6 +56,6 @@ def _wanted(args: list[bytes]) -> frozenset[str]:
 
 
 @question("error-counts")
-def answer_error_counts(server: Server, args: dict[str, Any]) -> dict[str, int]:
+def answer_error_counts(server: Host, args: dict[str, Any]) -> dict[str, int]:
     """How often this acceptor has sent each error code."""
     return {code.decode("utf-8", "replace"): count for code, count in error_counts.items()}

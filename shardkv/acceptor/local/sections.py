@@ -18,7 +18,7 @@ from shardkv import REDIS_VERSION, __version__
 from shardkv.acceptor.local.facts import gather_memory, human
 
 if TYPE_CHECKING:
-    from shardkv.acceptor.server import Server
+    from shardkv.acceptor.registry import Host
 
 LRU_CLOCK_MASK = (1 << 24) - 1
 
@@ -27,7 +27,7 @@ LRU_CLOCK_MASK = (1 << 24) - 1
 class Facts:
     """What a section may draw on: the server, all its counters summed, and its errors by code."""
 
-    server: Server
+    server: Host
     counters: Counter[str]
     errors: Counter[str]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from shardkv.acceptor.local.facts import Rates
 from shardkv.acceptor.local.sections import Facts
+from shardkv.commands import table
 
 rates = Rates()
 
@@ -115,7 +116,7 @@ Numbers = tuple[int, int, int, int, list[int]]  # calls, nanoseconds, rejected, 
 
 def _commands(facts: Facts) -> Iterator[tuple[str, Numbers]]:
     # Commands that were ever called.
-    for command, numbers in zip(facts.server.table.COMMANDS, facts.server.page.command_stats(), strict=False):
+    for command, numbers in zip(table.COMMANDS, facts.server.page.command_stats(), strict=False):
         if any(numbers[:4]):
             yield command.name, numbers
 

@@ -16,6 +16,8 @@ CROSS_SHARD = "-CROSSSLOT Keys in request don't hash to the same shard; give the
     ("words", "error"),
     [
         (["foo", "bar", "b\r\nz"], "-ERR unknown command 'foo', with args beginning with: 'bar' 'b  z' "),
+        (["f\0o", "\x1b[2Jb", "\x7f\tü"], "-ERR unknown command 'f o', with args beginning with: ' [2Jb' '  ü' "),
+        (["client", "\x1bno\r\n"], "-ERR unknown subcommand ' no  '. Try CLIENT HELP."),
         (["x" * 200], f"-ERR unknown command '{'x' * 128}', with args beginning with: "),
         (
             ["foo", "a" * 100, "b" * 100, "c"],

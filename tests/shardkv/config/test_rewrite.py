@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shardkv.config import ConfigFileError, Settings
 from shardkv.config.parser import parse_file, parse_text
-from shardkv.config.rewrite import SIGNATURE, rewrite_text
+from shardkv.config.rewrite import SIGNATURE, rewrite_file, rewrite_text
 
 
 def rewritten(text: str, **changes: str) -> str:
@@ -85,7 +85,7 @@ def test_the_file_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
     found = Settings("/base")
     found.load(parse_file(str(path)))
     found.set({"timeout": "6", "requirepass": "a b"})
-    found.rewrite(str(path))
+    rewrite_file(found, str(path))
     assert path.read_text() == f'timeout 6\n{SIGNATURE}\nrequirepass "a b"\n'
     assert path.stat().st_mode & 0o777 == 0o600
     assert os.listdir(tmp_path) == ["redis.conf"]
@@ -95,7 +95,7 @@ def test_a_file_that_went_bad_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "redis.conf"
     path.write_text("no-such 1\n")
     with pytest.raises(ConfigFileError):
-        Settings("/base").rewrite(str(path))
+        rewrite_file(Settings("/base"), str(path))
     assert path.read_text() == "no-such 1\n"
     with pytest.raises(OSError):
-        Settings("/base").rewrite(str(tmp_path / "missing" / "redis.conf"))
+        rewrite_file(Settings("/base"), str(tmp_path / "missing" / "redis.conf"))

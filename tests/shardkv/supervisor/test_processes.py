@@ -1,6 +1,7 @@
 """The whole server from outside: starts, addresses, deaths of each kind of process, stops; every reply checked."""
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -35,6 +36,23 @@ def test_titles_and_restart_counts(make_server: MakeServer) -> None:
     shards = client.info("shards")
     assert [shards[f"shard{index}"]["restarts"] for index in range(3)] == [0, 1, 0]
     assert shards["shard1"]["pid"] != dead
+
+
+def test_each_instance_has_a_secret_and_keeps_it(make_server: MakeServer) -> None:
+    one, other = make_server(), make_server()
+    fill(one.client())
+    described = (one.data_folder / "instance.json").read_text()
+    assert json.loads(described)["secret"] != json.loads((other.data_folder / "instance.json").read_text())["secret"]
+    one.kill_worker(0)
+    assert_filled(one.client())
+    assert_filled(one.restart().client())
+    assert (one.data_folder / "instance.json").read_text() == described
+    for server in (one, other):
+        server.stop()
+    os.replace(one.data_folder / "arena-0", other.data_folder / "arena-0")
+    other.spawn()
+    assert other.process is not None and other.process.wait(PATIENCE) != 0
+    assert "was made by another instance: put it back there, or move it away to start empty" in other.output()
 
 
 @pytest.mark.parametrize("workers", ["1", "5"])

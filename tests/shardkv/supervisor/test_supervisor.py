@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from shardkv.hashing import SECRET_BYTES
 from shardkv.stats import ControlPage
 from tests.harness import Server, children_of, environment, wait_gone, wait_until
 
@@ -65,6 +66,7 @@ def test_assignment_is_complete(fake: MakeFake) -> None:
     assert len(found["worker_wake"]) == len(found["acceptor_wake"]) == 2
     assert found["settings"]["requirepass"] == "secret"
     assert len(found["run_id"]) == 40
+    assert len(bytes.fromhex(found["secret"])) == SECRET_BYTES
     page = ControlPage.open(str(server.data_folder / "control"))
     assert (page.acceptors, page.workers) == (2, 2)
     assert len(list(server.data_folder.glob("ring-[01]-[01]"))) == len(list(server.data_folder.glob("ring-*"))) == 4

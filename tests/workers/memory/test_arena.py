@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shardkv.errors import OutOfMemory
+from shardkv.hashing import SECRET_BYTES
+from tests.hashing import hashing_with
 from workers.memory import _testing as c
 from workers.memory.arena import Arena, ArenaError, crash_after
 
@@ -582,6 +584,12 @@ def test_other_versions_and_shards_are_refused(arena: Arena, path: str) -> None:
     refused(path, "--workers 1", shard=1, shards=1)
     corrupt(path, c.offsets(arena)["version"], struct.pack("<I", 9))
     refused(path, "version 9")
+
+
+def test_an_arena_whose_hashes_have_another_secret_is_refused(arena: Arena, path: str) -> None:
+    with hashing_with(os.urandom(SECRET_BYTES)):
+        refused(path, "was made by another instance")
+    Arena.open(path, 0, 1).close()
 
 
 @pytest.mark.parametrize("entry", [0, 65529, (1 << 63) | 8, 8, 100 << 16 | 8, 1 << 21 | 8, (1 << 40) << 16 | 8])

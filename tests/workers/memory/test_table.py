@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-import xxhash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shardkv._testing import key_hash
+from tests.hashing import PUBLIC_SECRET, colliding_keys, hashing_with
 from workers.memory import _testing as a
 from workers.memory import _testing_keyspace as c
 from workers.memory.arena import Arena
@@ -184,7 +185,7 @@ def test_keys_of_one_hash_are_kept_apart(store: Store) -> None:
 @pytest.mark.parametrize(("told", "put"), [(0, 3000), (1, 1), (600, 600), (3000, 3000), (100, 3000), (5000, 40)])
 def test_a_fresh_table_is_filled_without_the_journal(store: Store, told: int, put: int) -> None:
     keys = names(0, put)
-    hashes = [xxhash.xxh3_64_intdigest(key) for key in keys]
+    hashes = [key_hash(key) for key in keys]
     before = store.arena.fingerprint()
     for keep in (False, True):
         store.position += 1
@@ -205,8 +206,42 @@ def test_a_fresh_table_is_filled_without_the_journal(store: Store, told: int, pu
     # From the next transaction on it is a table like any other.
     made = store.arena.fingerprint()
     a.begin(store.arena, 0, store.position + 1)
-    table.insert(xxhash.xxh3_64_intdigest(b"other"), b"other")
+    table.insert(key_hash(b"other"), b"other")
     table.remove(hashes[0], keys[0])
     a.rollback(store.arena)
     assert store.arena.fingerprint() == made
     table.check()
+
+
+def test_keys_made_to_collide_under_the_public_secret_cost_what_others_cost(store: Store) -> None:
+    keys, others = colliding_keys(5000), [b"%032d" % number for number in range(5000)]
+    store.put(*keys)
+    store.run(lambda: [c.put(store.keyspace, 1, key, b"value") for key in others])
+    passed, compared = probes(store, 0, keys)
+    others_passed, others_compared = probes(store, 1, others)
+    assert compared < 1.01 * len(keys) and others_compared < 1.01 * len(keys)  # all but always the first compared is it
+    assert passed < 1.2 * others_passed
+
+
+def probes(store: Store, db: int, keys: list[bytes]) -> tuple[int, int]:
+    found = [c.probes(store.keyspace, db, key) for key in keys]
+    return sum(passed for passed, _ in found), sum(compared for _, compared in found)
+
+
+def test_a_known_secret_costs_time_but_neither_memory_nor_the_directory(store: Store) -> None:
+    keys = colliding_keys(6000)
+    with hashing_with(PUBLIC_SECRET):
+        a.begin(store.arena, 0, 1)
+        table = c.BareTable(store.arena)
+        hashed = key_hash(keys[0])
+        for key in keys:
+            table.insert(hashed, key)
+        assert sum(header["slots"] + header["spill"] for header in table.check()) < 6 * len(keys)
+        assert table.find(hashed, keys[0]) and table.find(hashed, keys[-1]) and not table.find(hashed, b"other")
+        assert table.directory_words() <= max(1, len(keys) // 64)
+        table.insert(key_hash(b"other"), b"other")
+        assert table.find(key_hash(b"other"), b"other")
+        for key in reversed(keys):
+            table.remove(hashed, key)
+        assert len(table.check()) == 1 and table.directory_words() == 1
+        a.rollback(store.arena)

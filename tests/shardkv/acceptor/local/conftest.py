@@ -16,7 +16,6 @@ import pytest
 import shardkv.acceptor.local as local_package
 from shardkv.acceptor import registry
 from shardkv.acceptor.registry import Request
-from shardkv.commands import table
 from shardkv.config.settings import Settings
 from shardkv.errors import CommandError
 from shardkv.resp import Reply
@@ -70,18 +69,16 @@ class FakeConnection:
 
 
 class FakeServer:
-    """Answers of workers and of the supervisor are looked up in `answers`; what was asked and told is kept."""
+    """Answers of workers and of the supervisor are looked up in `answers`; what was asked is kept."""
 
     index, acceptors, workers = 0, 1, 2
     run_id, config_file, epoch = "f" * 40, "", 1
-    table = table
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(str(folder))
         self.page = ControlPage.create(str(folder / "control"), self.acceptors, self.workers)
         self.clients = [FakeConnection(number) for number in (1, 2, 3)]
         self.asked: list[tuple[Any, ...]] = []
-        self.told: list[dict[str, Any]] = []
         self.answers: dict[Any, Any] = {}
         self.paused: tuple[int, bool] | None = None
 
@@ -101,6 +98,8 @@ class FakeServer:
     async def ask_acceptors(self, kind: str, args: dict[str, Any]) -> list[Any]:
         # Through JSON, as in life.
         answer = registry.questions[kind](self, json.loads(json.dumps(args)))
+        if inspect.isawaitable(answer):
+            answer = await answer
         return [json.loads(json.dumps(answer))]
 
     async def ask_supervisor(self, kind: str, args: dict[str, Any]) -> Any:
@@ -109,9 +108,6 @@ class FakeServer:
         if isinstance(answer, CommandError):
             raise answer
         return answer
-
-    def tell_supervisor(self, message: dict[str, Any]) -> None:
-        self.told.append(message)
 
 
 def decode(data: bytes) -> Any:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from shardkv.commands import table
+
 FIELDS = (
     "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem rbs rbp obl oll "
     "omem tot-mem events cmd user redir resp lib-name lib-ver"
@@ -18,7 +20,7 @@ def parse(text: bytes) -> list[dict[str, str]]:
 
 def test_fields_and_their_order(ask: Any, client: Any, server: Any) -> None:
     client.name, client.lib_name, client.db, client.no_touch = b"me", b"lib", 3, True
-    client.last_command = server.table.command_id("client|info")
+    client.last_command = table.command_id("client|info")
     text = ask("CLIENT INFO")
     [line] = parse(text)
     assert list(line) == FIELDS

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shardkv.acceptor.connection import error_counts
+from shardkv.acceptor.client import error_counts
 from shardkv.errors import CommandError
 
 

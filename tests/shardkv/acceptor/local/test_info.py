@@ -8,8 +8,9 @@ import pytest
 import redis
 
 from shardkv import REDIS_VERSION, __version__
-from shardkv.acceptor.connection import error_counts
+from shardkv.acceptor.client import error_counts
 from shardkv.acceptor.local.info import BY_DEFAULT, SECTIONS, TITLES
+from shardkv.commands import table
 
 
 def sections(text: bytes) -> dict[str, dict[str, str]]:
@@ -108,9 +109,9 @@ def test_error_counts(ask: Any) -> None:
 
 
 def test_commands_and_latencies(ask: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    number = server.table.command_id("config|get")
+    number = table.command_id("config|get")
     idle = (0, 0, 0, 0, [])
-    stats = [idle] * len(server.table.COMMANDS)
+    stats = [idle] * len(table.COMMANDS)
     stats[number] = (100, 250_000, 1, 2, [0] * 10 + [99, 0, 1])
 
     class Page:

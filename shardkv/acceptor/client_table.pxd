@@ -6,20 +6,20 @@ Invariants
 """
 from libc.stdint cimport uint32_t, uint64_t
 
-from shardkv.acceptor.connection cimport Client, Hub
+from shardkv.acceptor.client cimport Client, Hub
 
 cdef enum:
     PLACES_MAX = 0xFFFFFF
 
-cdef class Places:
+cdef class ClientTable:
     cdef Client **clients     # NULL: free
     cdef uint32_t *generations
     cdef uint32_t count
     cdef uint64_t epoch       # 16 bits
     cdef list free_places
-    cdef Client *graveyard
+    cdef Client *removed
     cdef bint add(self, Client *client) except -1               # False: there is no place left
     cdef void remove(self, Client *client)
     cdef Client *find(self, uint64_t token) noexcept nogil      # NULL: gone
-    cdef void bury(self) noexcept nogil
+    cdef void free_removed(self) noexcept nogil           # at the end of a turn
     cdef bint _grow(self) except -1

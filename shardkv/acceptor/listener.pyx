@@ -1,4 +1,4 @@
-"""The listening sockets: see door.pxd."""
+"""The listening sockets: see listener.pxd."""
 import logging
 import os
 
@@ -43,13 +43,13 @@ cdef const char *DENIED = (
 )
 
 
-cdef class Door:
+cdef class Listener:
     def __init__(self, int epoll, listeners: list, page: ControlPage, index: int) -> None:
         """Has `epoll` watch the listening sockets of acceptor `index`."""
         self.epoll, self.page = epoll, page
         self.counters = page.acceptor(index).counters
-        self.listeners = list(listeners)
-        for listener in self.listeners:
+        self.sockets = list(listeners)
+        for listener in self.sockets:
             os.set_blocking(listener, False)
         self.watch()
 
@@ -57,40 +57,40 @@ cdef class Door:
         cdef epoll_event event
         cdef int number
         event.events = EPOLLIN
-        for number in range(len(self.listeners)):
+        for number in range(len(self.sockets)):
             event.data.u64 = number + 1
-            epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.listeners[number], &event)
+            epoll_ctl(self.epoll, EPOLL_CTL_ADD, self.sockets[number], &event)
 
-    cdef void ignore(self):
-        self.resting = False
-        for listener in self.listeners:
+    cdef void unwatch(self):
+        self.suspended = False
+        for listener in self.sockets:
             epoll_ctl(self.epoll, EPOLL_CTL_DEL, listener, NULL)
 
-    cdef void rest(self):
+    cdef void suspend(self):
         log.warning("cannot accept connections for now: %s", os.strerror(errno))
-        self.ignore()
-        self.resting = True
+        self.unwatch()
+        self.suspended = True
 
-    cdef void tend(self):
-        if self.resting:
-            self.resting = False
+    cdef void resume(self):
+        if self.suspended:
+            self.suspended = False
             self.watch()
 
-    cdef int admit(self, uint64_t word, sockaddr_storage *address):
+    cdef int accept(self, uint64_t word, sockaddr_storage *address):
         cdef socklen_t length = sizeof(sockaddr_storage)
         cdef int fd = accept4(
-            self.listeners[word - 1], <sockaddr *>address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC
+            self.sockets[word - 1], <sockaddr *>address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC
         )
         if fd < 0:
             if errno not in (EAGAIN, EINTR, ECONNABORTED):
-                self.rest()
-            return NOBODY
+                self.suspend()
+            return ACCEPTED_NONE
         if self.connected() >= self.max_clients:
-            self.turn_away(fd, TOO_MANY_CLIENTS)
-            return TURNED_AWAY
+            self.reject(fd, TOO_MANY_CLIENTS)
+            return ACCEPTED_REJECTED
         if self.protected and not is_local(address):
-            self.turn_away(fd, DENIED)
-            return TURNED_AWAY
+            self.reject(fd, DENIED)
+            return ACCEPTED_REJECTED
         if address.ss_family != AF_UNIX:
             self.set_options(fd)
         return fd
@@ -101,7 +101,7 @@ cdef class Door:
             total += atomic_load_relaxed(&self.page.acceptor(<int>acceptor).counters[<int>CONNECTED_CLIENTS])
         return total
 
-    cdef void turn_away(self, int fd, const char *reason) noexcept:
+    cdef void reject(self, int fd, const char *reason) noexcept:
         self.counters[<int>REJECTED_CONNECTIONS] += 1
         send(fd, reason, strlen(reason), MSG_NOSIGNAL | MSG_DONTWAIT)
         close(fd)

@@ -1,11 +1,11 @@
-"""The table of an acceptor's clients: see places.pxd."""
+"""The table of an acceptor's clients: see client_table.pxd."""
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
-from shardkv.acceptor.connection cimport Client
+from shardkv.acceptor.client cimport Client
 
 
-cdef class Places:
+cdef class ClientTable:
     def __init__(self, uint64_t epoch) -> None:
         self.epoch = epoch & 0xFFFF
         self.count = 1
@@ -52,17 +52,17 @@ cdef class Places:
         self.clients[client.place] = NULL
         self.generations[client.place] = (self.generations[client.place] + 1) & 0xFFFFFF
         self.free_places.append(client.place)
-        client.next_dirty = self.graveyard
-        client.dirty = True  # the graveyard has its link
-        self.graveyard = client
+        client.next_dirty = self.removed
+        client.dirty = True  # `removed` has its link
+        self.removed = client
 
     cdef Client *find(self, uint64_t token) noexcept nogil:
         cdef uint64_t place = token & PLACES_MAX
         cdef Client *client = self.clients[place] if place < self.count else NULL
         return client if client != NULL and client.token == token else NULL
 
-    cdef void bury(self) noexcept nogil:
-        cdef Client *client = self.graveyard
+    cdef void free_removed(self) noexcept nogil:
+        cdef Client *client = self.removed
         cdef Client *kept = NULL
         cdef Client *following
         while client != NULL:
@@ -73,6 +73,6 @@ cdef class Places:
             elif client.view == NULL:
                 free(client)
             else:
-                client.buried = True  # its Connection frees it
+                client.orphaned = True  # its Connection frees it
             client = following
-        self.graveyard = kept
+        self.removed = kept

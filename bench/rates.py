@@ -1,0 +1,84 @@
+"""Rates under bench/generator.c: all rivals at depth 1 and 16; few clients at depth 1, also beside busy cores.
+
+It takes half a microsecond a request of the cores that the servers share with it, redis-benchmark more than twice that.
+"""
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from bench import generator, rivals
+from bench.compare import Options, Rows, emptied, in_turn, medians, side_by_side
+
+DEPTHS = (1, 16)
+CLIENTS = 50
+FEW = ("1", "4", "50")  # clients, at depth 1
+FEW_TESTS = ("get", "set")
+BUSY = 4                # processes that want a core all the time
+BUSY_SECONDS_MOST = 600
+BUSY_LOOP = "import sys, time\nend = time.monotonic() + float(sys.argv[1])\nwhile time.monotonic() < end: pass"
+FIELDS = ("rps", "p50_us", "p99_us", "p999_us", "longest_us", "cpu_us")
+
+Runs = dict[str, list[generator.Figures]]
+
+
+def measure(options: Options) -> Iterator[Rows]:
+    """{depth: {test: {server: figures}}}, again after each round: fifty clients, every rival."""
+    with side_by_side(options, options.rivals) as servers:
+        rows = [(str(depth), test) for depth in DEPTHS for test in options.chosen(generator.LOADS)]
+        runs: dict[tuple[str, str], Runs] = {row: {name: [] for name in servers} for row in rows}
+        for number in range(options.rounds):
+            emptied(servers)
+            for depth, test in rows:
+                for name, server in in_turn(servers, number):
+                    figures = generator.load(
+                        server, test, CLIENTS, int(depth), options.seconds, options.random_keys
+                    )
+                    runs[depth, test][name].append(figures)
+            yield nested(runs)
+
+
+def latency(options: Options, kinds: tuple[str, ...] | None = None) -> Iterator[Rows]:
+    """{clients: {test: {server: figures}}}, again after each round: one, four and fifty clients at depth 1."""
+    with side_by_side(options, options.rivals if kinds is None else kinds) as servers:
+        rows = [(clients, test) for clients in FEW for test in options.chosen(FEW_TESTS)]
+        runs: dict[tuple[str, str], Runs] = {row: {name: [] for name in servers} for row in rows}
+        for number in range(options.rounds):
+            emptied(servers)
+            for clients, test in rows:
+                for name, server in in_turn(servers, number):
+                    figures = generator.load(
+                        server, test, int(clients), 1, options.seconds, options.random_keys
+                    )
+                    runs[clients, test][name].append(figures)
+            yield nested(runs)
+
+
+def busy(options: Options) -> Iterator[Rows]:
+    """The same beside processes that keep every core busy, with Debian's redis-server alone."""
+    with busy_cores(BUSY):
+        yield from latency(options, (rivals.DEBIAN,))
+
+
+@contextlib.contextmanager
+def busy_cores(count: int) -> Iterator[None]:
+    """Processes that compute, and end by themselves after some minutes should nobody end them."""
+    line = [sys.executable, "-c", BUSY_LOOP, str(BUSY_SECONDS_MOST)]
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen(line, stdin=subprocess.DEVNULL))
+            stack.callback(process.kill)
+        yield
+
+
+def nested(runs: dict[tuple[str, str], Runs]) -> dict[str, Any]:
+    """Medians of the runs so far; `rates` keeps the single ones, by which a round is compared with itself."""
+    table: dict[str, Any] = {}
+    for (group, test), row in runs.items():
+        table.setdefault(group, {})[test] = {
+            name: {**medians(figures, FIELDS), "rates": [run.rps for run in figures]} for name, figures in row.items()
+        }
+    return table

@@ -1,0 +1,250 @@
+"""From a request to the parts that its workers get: see division.pxd."""
+import random
+
+from libc.stdint cimport UINT64_MAX, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
+
+from shardkv.acceptor.client cimport (
+    client_accept,
+    client_await_ring,
+    client_begin_join,
+    client_doom,
+    client_is_muted,
+    frame_arguments,
+)
+from shardkv.acceptor.join cimport JOIN_ANY, JOIN_ARRAY, Join, join_free, join_new
+from shardkv.acceptor.parser cimport Frame, Span
+from shardkv.acceptor.refusal cimport reject, reply_at_once
+from shardkv.acceptor.requests cimport Part, record_size
+from shardkv.acceptor.specs cimport ROUTE_ALL, ROUTE_CURSOR, ROUTE_KEYED, SPEC_SLOW_KEYS
+from shardkv.hashing cimport hash_for_routing, hash_key, shard_of
+from shardkv.segment cimport Segment
+from shardkv.stats cimport KEYS
+
+from shardkv.acceptor.requests import TOO_LARGE
+from shardkv.commands.keys import find_keys
+from shardkv.errors import ARENA_FULL, CROSS_SHARD, wrong_arity
+from shardkv.segment import SegmentError
+
+cdef enum:
+    CURSOR_BITS = 48           # of a worker's own cursor; its index lies above
+
+
+cdef inline uint32_t shard_of_key(const char *key, uint64_t length, uint64_t whole, uint32_t workers) noexcept:
+    # `whole` is the hash of the whole key.
+    return shard_of(hash_for_routing(key, length, whole), workers)
+
+
+cdef class Division:
+    def __init__(self, table: CommandTable, page: ControlPage, int index, Requests requests) -> None:
+        """Divides the requests of acceptor `index`."""
+        self.table, self.page, self.requests = table, page, requests
+        self.stats = page.acceptor_commands(index)
+        self.workers = requests.workers
+
+    def __dealloc__(self):
+        free(self.owners)
+
+    cdef bint send(self, Client *client, Spec *spec):
+        if spec.route == ROUTE_KEYED:
+            return self._send_keyed(client, spec)
+        if spec.route == ROUTE_ALL:
+            return self._send_all(client, spec)
+        if spec.route == ROUTE_CURSOR:
+            return self._send_cursor(client, spec)
+        return self._send_split(client, spec)
+
+    # -- commands for one worker
+
+    cdef bint _send_keyed(self, Client *client, Spec *spec):
+        cdef Frame *frame = &client.frame
+        cdef const char *data = client.input + client.start
+        cdef int64_t last = spec.last if spec.last >= 0 else <int64_t>frame.argc + spec.last
+        cdef int64_t index
+        cdef Span *span
+        cdef uint64_t first_hash, whole
+        cdef uint32_t shard = 0
+        if spec.flags & SPEC_SLOW_KEYS:
+            return self._send_slow(client, spec)
+        if spec.first == 0 or spec.first >= <int64_t>frame.argc:
+            return self._send_whole(client, spec, 0, 0)
+        span = &frame.spans[spec.first]
+        first_hash = hash_key(data + span.offset, span.length)
+        if self.workers > 1:
+            shard = shard_of_key(data + span.offset, span.length, first_hash, self.workers)
+            index = spec.first + spec.step
+            while index <= last and index < <int64_t>frame.argc:
+                span = &frame.spans[index]
+                whole = hash_key(data + span.offset, span.length)
+                if shard_of_key(data + span.offset, span.length, whole, self.workers) != shard:
+                    self._reject(client, spec, CROSS_SHARD)
+                    return True
+                index += spec.step
+        return self._send_whole(client, spec, shard, first_hash)
+
+    cdef bint _send_slow(self, Client *client, Spec *spec):
+        cdef uint64_t whole, first_hash = 0
+        cdef bytes key
+        args = frame_arguments(client)
+        shards = set()
+        for position in find_keys(self.table.commands[spec.id], args):
+            key = args[position]
+            whole = hash_key(key, len(key))
+            if not shards:
+                first_hash = whole
+            shards.add(shard_of_key(key, len(key), whole, self.workers))
+        if len(shards) > 1:
+            self._reject(client, spec, CROSS_SHARD)
+            return True
+        return self._send_whole(client, spec, shards.pop() if shards else 0, first_hash)
+
+    cdef bint _send_cursor(self, Client *client, Spec *spec):
+        # A worker answers cursors with its index in the high bits. What is no 64-bit number is worker 0's to refuse.
+        cdef const char *text = client.input + client.start + client.frame.spans[1].offset
+        cdef uint64_t length = client.frame.spans[1].length
+        cdef uint64_t cursor = 0, digit, index
+        for index in range(length):
+            digit = <uint64_t>(text[index] - c'0')
+            if not c'0' <= text[index] <= c'9' or cursor > (UINT64_MAX - digit) // 10:
+                cursor = 0
+                break
+            cursor = cursor * 10 + digit
+        if cursor >> CURSOR_BITS >= self.workers:
+            reply_at_once(self.hub, client, b"*2\r\n$1\r\n0\r\n*0\r\n")
+            return True
+        return self._send_whole(client, spec, <uint32_t>(cursor >> CURSOR_BITS), 0)
+
+    cdef bint _send_whole(self, Client *client, Spec *spec, uint32_t shard, uint64_t hash):
+        cdef Part *part = &self.requests.parts[shard]
+        cdef Segment segment = None
+        part.argc = client.frame.argc
+        part.payload = client.frame.payload
+        part.hash = hash
+        if not self.requests.reserve(shard):
+            part.argc = 0
+            client_await_ring(client)
+            return False
+        if record_size(part) == 0:
+            segments = self._make_segments(client, spec)
+            if segments is None:
+                return True
+            segment = segments[shard]
+        self.requests.append(client, spec, client_accept(self.hub, client), shard, NULL, segment)
+        return True
+
+    # -- commands for several workers
+
+    cdef bint _send_all(self, Client *client, Spec *spec):
+        cdef uint32_t worker
+        if self.workers == 1:
+            return self._send_whole(client, spec, 0, 0)
+        for worker in range(self.workers):
+            self.requests.parts[worker].argc = client.frame.argc
+            self.requests.parts[worker].payload = client.frame.payload
+            self.requests.parts[worker].hash = 0
+        return self._send_parts(client, spec, self.workers, 0)
+
+    cdef bint _send_split(self, Client *client, Spec *spec):
+        cdef uint32_t given = client.frame.argc - 1
+        cdef uint32_t keys = given // spec.split_step
+        cdef uint32_t worker, count = 0
+        if keys * spec.split_step != given:
+            self._reject(client, spec, wrong_arity(self.table.commands[spec.id].name))
+            return True
+        if self._divide(client, spec, keys) < 0:
+            client_doom(self.hub, client)
+            return True
+        for worker in range(self.workers):
+            count += self.requests.parts[worker].argc != 0
+        if count == 1:
+            for worker in range(self.workers):
+                if self.requests.parts[worker].argc:
+                    return self._send_whole(client, spec, worker, self.requests.parts[worker].hash)
+        return self._send_parts(client, spec, count, keys)
+
+    cdef int _divide(self, Client *client, Spec *spec, uint32_t keys):
+        """Fills `owners` and `parts`; -1: no memory."""
+        cdef const char *data = client.input + client.start
+        cdef Span *spans = client.frame.spans
+        cdef Span *span
+        cdef Part *part
+        cdef uint16_t *owners
+        cdef uint64_t whole
+        cdef uint32_t key, word, shard
+        if keys > self.owners_capacity:
+            owners = <uint16_t *>realloc(self.owners, keys * sizeof(uint16_t))
+            if owners == NULL:
+                return -1
+            self.owners = owners
+            self.owners_capacity = keys
+        self.requests.forget()
+        for key in range(keys):
+            span = &spans[1 + key * spec.split_step]
+            whole = hash_key(data + span.offset, span.length)
+            shard = 0
+            if self.workers > 1:
+                shard = shard_of_key(data + span.offset, span.length, whole, self.workers)
+            self.owners[key] = <uint16_t>shard
+            part = &self.requests.parts[shard]
+            if part.argc == 0:
+                part.argc = 1
+                part.payload = spans[0].length
+                part.hash = whole
+            part.argc += spec.split_step
+            for word in range(spec.split_step):
+                part.payload += span[word].length
+        return 0
+
+    cdef bint _send_parts(self, Client *client, Spec *spec, uint32_t count, uint32_t keys):
+        cdef uint64_t sequence
+        cdef uint32_t worker
+        cdef list segments
+        if not self.requests.reserve_all():
+            self.requests.forget()
+            client_await_ring(client)
+            return False
+        segments = self._make_segments(client, spec)
+        if segments is None:
+            return True
+        sequence = client_accept(self.hub, client)
+        if not client_is_muted(client, sequence) and not self._begin_join(client, spec, sequence, count, keys):
+            self.requests.forget()
+            client_doom(self.hub, client)
+            return True
+        for worker in range(self.workers):
+            if self.requests.parts[worker].argc:
+                self.requests.append(
+                    client, spec, sequence, worker, self.owners if keys else NULL, segments[worker]
+                )
+        return True
+
+    cdef bint _begin_join(self, Client *client, Spec *spec, uint64_t sequence, uint32_t count, uint32_t keys):
+        cdef Join *join = join_new(spec.join, self.workers, count, keys if spec.join == JOIN_ARRAY else 0)
+        if join == NULL:
+            return False
+        if join.keys:
+            memcpy(join.owners, self.owners, join.keys * sizeof(uint16_t))
+        if spec.join == JOIN_ANY:
+            join.preferred = self._weighted_worker()
+        if client_begin_join(client, sequence, join):
+            return True
+        join_free(join)
+        return False
+
+    def _weighted_worker(self) -> int:
+        """A worker at random, likelier the more keys it has."""
+        counts = [self.page.worker(worker).counters[<int>KEYS] for worker in range(self.workers)]
+        return random.choices(range(self.workers), counts)[0] if any(counts) else 0
+
+    cdef list _make_segments(self, Client *client, Spec *spec):
+        """A segment for each part that needs one; None: the request was refused."""
+        try:
+            return self.requests.make_segments()
+        except SegmentError as error:
+            self.requests.forget()
+            self._reject(client, spec, TOO_LARGE if str(error) == TOO_LARGE else ARENA_FULL)
+            return None
+
+    cdef void _reject(self, Client *client, Spec *spec, str text):
+        reject(self.hub, client, &self.stats[spec.id], text)

@@ -1,0 +1,222 @@
+"""How one client gets on: see progress.pxd."""
+import logging
+
+from cpython.ref cimport Py_DECREF
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t, uint64_t
+from posix.unistd cimport close as close_descriptor
+
+from shardkv.acceptor.client cimport (
+    PENDING_MAX,
+    WAIT_LOCAL,
+    WAIT_PAUSE,
+    WAIT_PENDING,
+    Client,
+    client_await_replies,
+    client_doom,
+    client_enqueue,
+    client_release,
+    client_resume,
+    client_touch_output,
+)
+from shardkv.acceptor.input cimport input_consumed, input_make_room, input_to_read
+from shardkv.acceptor.net cimport MSG_DONTWAIT, recv
+from shardkv.acceptor.output cimport output_send
+from shardkv.acceptor.parser cimport (
+    PARSED_ERROR,
+    PARSED_MORE,
+    PARSED_NOTHING,
+    Parsed,
+    frame_free,
+    frame_parse,
+    frame_reset,
+)
+from shardkv.acceptor.refusal cimport error_reply, reply_at_once
+from shardkv.stats cimport (
+    CONNECTED_CLIENTS,
+    NET_INPUT_BYTES,
+    NET_OUTPUT_BYTES,
+    OUTPUT_BUFFER_DISCONNECTS,
+    QUERY_BUFFER_DISCONNECTS,
+)
+
+cdef enum:
+    SPANS_KEEP = 1024
+    RESUME_BELOW = 768        # requests on their way, for a client stopped at PENDING_MAX to go on
+
+log = logging.getLogger("shardkv")
+
+
+cdef class Progress:
+    def __init__(self, ClientTable clients, Router router) -> None:
+        """Serves the clients of a table; their requests go to `router`."""
+        self.clients, self.router = clients, router
+
+    # -- requests
+
+    cdef void run_queue(self):
+        """Lets every client that was queued when it began go on once."""
+        cdef Client *last = self.hub.queue_last
+        cdef Client *client
+        while self.hub.queue_first != NULL:
+            client = self.hub.queue_first
+            self.hub.queue_first = client.next_queued
+            if self.hub.queue_first == NULL:
+                self.hub.queue_last = NULL
+            client.queued = False
+            self._advance(client)
+            if client == last:
+                break
+
+    cdef void _advance(self, Client *client):
+        if client.fd < 0 or client.doomed or client.closing or client.waiting in (WAIT_LOCAL, WAIT_PAUSE):
+            return
+        if client.waiting == WAIT_PENDING and client.next_request - client.next_reply > RESUME_BELOW:
+            self._stall(client)
+            return
+        client_resume(&self.hub, client)
+        if (client.ready or client.start < client.length) and not self._consume(client):
+            return
+        if client.readable:
+            self._read(client)
+
+    cdef void _stall(self, Client *client) noexcept nogil:
+        client.queued = True
+        client.next_queued = self.stalled
+        self.stalled = client
+
+    cdef void retry_stalled(self) noexcept nogil:
+        cdef Client *client = self.stalled
+        cdef Client *following
+        self.stalled = NULL
+        while client != NULL:
+            following = client.next_queued
+            client.queued = False
+            client_enqueue(&self.hub, client)
+            client = following
+
+    cdef bint _consume(self, Client *client):
+        """Routes the requests in the input; False: the client has to wait, or takes no more."""
+        cdef Parsed parsed
+        cdef bint known = client.authenticated or not self.hub.require_auth
+        while not (client.closing or client.doomed):
+            if not client.ready:
+                parsed = frame_parse(
+                    &client.frame, client.input + client.start, client.length - client.start, self.hub.bulk_max, known
+                )
+                if parsed == PARSED_MORE:
+                    break
+                if parsed == PARSED_ERROR:
+                    self._protocol_error(client)
+                    return False
+                client.ready = parsed != PARSED_NOTHING
+            if client.ready:
+                if client.next_request - client.next_reply >= PENDING_MAX:
+                    client_await_replies(client)
+                    self._stall(client)
+                    return False
+                if not self.router.route(client):
+                    if client.waiting != WAIT_PAUSE:
+                        self._stall(client)
+                    return False
+                known = client.authenticated or not self.hub.require_auth
+            client.ready = False
+            client.start += client.frame.position
+            if client.frame.capacity > SPANS_KEEP:
+                frame_free(&client.frame)
+            frame_reset(&client.frame)
+            if client.waiting == WAIT_LOCAL:
+                self.hub.cold = True
+                return False
+        input_consumed(client)
+        return not (client.closing or client.doomed)
+
+    cdef void _protocol_error(self, Client *client):
+        text = client.frame.error.decode()
+        if not text:
+            text = f"Protocol error: expected '$', got '{chr(client.frame.unexpected)}'"
+        reply_at_once(&self.hub, client, error_reply(text if text.startswith("OOM") else f"ERR {text}"))
+        client.closing = True
+        client_touch_output(&self.hub, client)
+
+    cdef void _read(self, Client *client):
+        cdef uint64_t room
+        cdef ssize_t got
+        if not input_make_room(client):
+            client_doom(&self.hub, client)
+            return
+        room = input_to_read(client)
+        got = recv(client.fd, client.input + client.length, room, MSG_DONTWAIT)
+        if got <= 0:
+            if got < 0 and errno == EAGAIN:
+                client.readable = False
+            elif got == 0 or errno != EINTR:
+                self._end_of_input(client)
+            else:
+                client_enqueue(&self.hub, client)
+            return
+        client.length += got
+        client.peak = max(client.peak, client.length)
+        client.active_ms = self.hub.now_ms
+        self.hub.counters[<int>NET_INPUT_BYTES] += got
+        client.readable = <uint64_t>got == room or client.hangup
+        if self._consume(client):
+            if client.length - client.start > self.hub.query_max:
+                self.hub.counters[<int>QUERY_BUFFER_DISCONNECTS] += 1
+                log.warning("closing a client that reached the query buffer limit")
+                client_doom(&self.hub, client)
+            elif client.readable:
+                client_enqueue(&self.hub, client)
+
+    cdef void _end_of_input(self, Client *client) noexcept nogil:
+        # Replies on their way are still sent: the client may have shut down its sending side only.
+        client.readable = False
+        client.closing = True
+        client_touch_output(&self.hub, client)
+
+    # -- output
+
+    cdef void flush(self):
+        """Sends what waits, closes what is done."""
+        cdef Client *client = self.hub.dirty
+        cdef Client *following
+        cdef int64_t sent
+        self.hub.dirty = NULL
+        while client != NULL:
+            following = client.next_dirty
+            client.dirty = False
+            sent = 0
+            if not client.doomed and client.output.bytes:
+                sent = output_send(&client.output, client.fd)
+                if sent > 0:
+                    self.hub.counters[<int>NET_OUTPUT_BYTES] += sent
+            if client.doomed or sent < 0 or self.over_limit(client):
+                self.close(client)
+            elif client.closing and client.output.bytes == 0 and client.next_reply == client.next_request:
+                self.close(client)
+            client = following
+
+    cdef bint over_limit(self, Client *client) noexcept nogil:
+        cdef uint64_t held = client.output.bytes
+        if self.hub.output_soft == 0 or held <= self.hub.output_soft:
+            client.soft_since_ms = 0
+        elif client.soft_since_ms == 0:
+            client.soft_since_ms = self.hub.now_ms
+        if self.hub.output_hard and held > self.hub.output_hard or (
+            client.soft_since_ms and self.hub.now_ms - client.soft_since_ms > self.hub.output_soft_ms
+        ):
+            self.hub.counters[<int>OUTPUT_BUFFER_DISCONNECTS] += 1
+            return True
+        return False
+
+    cdef void close(self, Client *client):
+        if client.fd < 0:
+            return
+        close_descriptor(client.fd)
+        client.fd = -1
+        client_resume(&self.hub, client)
+        self.hub.counters[<int>CONNECTED_CLIENTS] -= 1
+        client_release(client)
+        if client.view != NULL:
+            Py_DECREF(<object>client.view)
+        self.clients.remove(client)

@@ -1,0 +1,54 @@
+"""The acceptor's hot loop: the order in which sockets and rings are served, and when to sleep.
+
+Sockets live in an epoll set of their own, whose descriptor the event loop watches like any other; its callback is
+`turn`. A turn goes round as long as there is work, and back to the event loop (timers, control channel, handlers in
+Python) after TURN_US at the latest:
+
+    epoll_wait -> accept, mark readable -> read, parse, route -> publish, wake workers -> take replies -> send
+
+Invariants
+ 1. Sockets are edge-triggered, and a socket is registered once in its life.
+ 2. Nothing here waits.
+ 3. `sleeping` is set, fenced, and every reply ring looked at again, before the process may block (shardkv/stats.pxd,
+    invariant 2).
+"""
+from libc.stdint cimport uint64_t
+
+from shardkv.acceptor.client cimport Hub
+from shardkv.acceptor.client_table cimport ClientTable
+from shardkv.acceptor.listener cimport Listener
+from shardkv.acceptor.progress cimport Progress
+from shardkv.acceptor.replies cimport Replies
+from shardkv.acceptor.requests cimport Requests
+from shardkv.stats cimport ControlPage, ProcessBlock
+
+cdef enum:
+    EVENTS = 256              # taken from epoll at once
+    TURN_US = 1000
+    LINGER_US = 40            # while a worker has requests of ours: cheaper than to sleep and be woken
+    ACCEPTS = 64              # of one listening socket at once
+
+cdef class Turn:
+    cdef Hub *hub             # progress.hub
+    cdef Progress progress
+    cdef Requests requests
+    cdef Replies replies
+    cdef ClientTable clients
+    cdef Listener listener
+    cdef ControlPage page
+    cdef ProcessBlock *block
+    cdef object loop
+    cdef int epoll
+    cdef uint64_t turn_ticks
+    cdef uint64_t linger_ticks
+    cdef bint scheduled       # a turn is
+    cdef bint turning
+
+    cdef void tell_time(self) noexcept nogil
+    cdef bint _serve(self, uint64_t deadline) except -1
+    cdef void _schedule(self)
+    cdef bint _linger(self) noexcept nogil
+    cdef bint _may_sleep(self) noexcept nogil
+    cdef int _poll(self, int timeout_ms) except -1
+    cdef void _accept(self, uint64_t word)
+    cdef void _open(self, int fd, const void *peer, bint is_unix)

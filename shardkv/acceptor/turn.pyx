@@ -1,0 +1,213 @@
+"""The acceptor's hot loop: see turn.pxd."""
+import os
+
+from libc.errno cimport errno
+from libc.stdint cimport uint64_t, uintptr_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.unistd cimport close
+
+from shardkv.acceptor.client cimport (
+    ADDRESS_BYTES,
+    Client,
+    client_enqueue,
+    client_new,
+    client_touch_output,
+)
+from shardkv.acceptor.division cimport Division
+from shardkv.acceptor.listener cimport ACCEPTED_NONE
+from shardkv.acceptor.net cimport (
+    AF_UNIX,
+    EPOLLERR,
+    EPOLLET,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    EPOLLRDHUP,
+    EPOLL_CLOEXEC,
+    EPOLL_CTL_ADD,
+    epoll_create1,
+    epoll_ctl,
+    epoll_event,
+    epoll_wait,
+    sockaddr_storage,
+)
+from shardkv.acceptor.router cimport Router
+from shardkv.acceptor.specs cimport CommandTable
+from shardkv.atomic cimport atomic_fence, atomic_store_relaxed, ticks
+from shardkv.ring cimport RingPair
+from shardkv.segment cimport SegmentStore
+from shardkv.stats cimport BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED
+
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
+cdef enum:
+    WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
+    LISTENERS_MAX = 4096
+
+
+cdef class Turn:
+    def __init__(
+        self, loop: object, server: object, table: CommandTable, assignment: dict, page: ControlPage, calls: object
+    ) -> None:
+        """Opens the rings of acceptor `assignment["index"]` and takes its listening sockets."""
+        cdef SegmentStore segments = SegmentStore(assignment["folder"])
+        cdef Division division
+        cdef Router router
+        cdef int index = assignment["index"]
+        self.loop, self.page, self.block = loop, page, page.acceptor(index)
+        self.linger_ticks = page.header.ticks_per_ms * LINGER_US // 1000
+        self.turn_ticks = page.header.ticks_per_ms * TURN_US // 1000
+        self.clients = ClientTable(assignment["epoch"])
+        pairs = [RingPair.open(f"{assignment['folder']}/ring-{index}-{w}") for w in range(assignment["workers"])]
+        self.requests = Requests(page, pairs, assignment["worker_wake"], segments, self.clients.epoch)
+        self.replies = Replies(pairs, self.clients, self.requests, segments, server)
+        division = Division(table, page, index, self.requests)
+        router = Router(table, page, index, division, calls)
+        self.progress = Progress(self.clients, router)
+        self.hub = router.hub = division.hub = self.replies.hub = &self.progress.hub
+        self.hub.counters = self.block.counters
+        self.hub.counters[<int>CONNECTED_CLIENTS] = self.hub.counters[<int>BLOCKED_CLIENTS] = 0
+        self.tell_time()
+        self._watch(assignment["acceptor_wake"][index])
+        self.listener = Listener(self.epoll, assignment["listen"], page, index)
+
+    def _watch(self, int wake_fd):
+        cdef epoll_event event
+        self.epoll = epoll_create1(EPOLL_CLOEXEC)
+        if self.epoll < 0:
+            raise OSError(errno, os.strerror(errno))
+        event.events = EPOLLIN | EPOLLET
+        event.data.u64 = WAKE_UP
+        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, wake_fd, &event) < 0:
+            raise OSError(errno, os.strerror(errno))
+
+    def __dealloc__(self):
+        if self.epoll > 0:
+            close(self.epoll)
+
+    # -- the turn
+
+    def turn(self) -> None:
+        """Serves until there is nothing to do, for about a millisecond."""
+        atomic_store_relaxed(&self.block.sleeping, 0)
+        self.scheduled = self.hub.cold = False
+        self.turning = True
+        try:
+            if not self._serve(ticks() + self.turn_ticks):
+                self._schedule()
+        finally:
+            self.turning = False
+
+    cdef bint _serve(self, uint64_t deadline) except -1:
+        """Goes round until it may sleep (True), or something else has to run (False)."""
+        cdef int timeout = 0
+        cdef int events
+        while True:
+            events = self._poll(timeout)
+            self.progress.run_queue()
+            self.requests.publish()
+            if self.replies.drain():
+                self.progress.retry_stalled()
+                self.progress.run_queue()
+                self.requests.publish()
+            self.progress.flush()
+            self.clients.free_removed()
+            timeout = 0
+            if self.hub.queue_first == NULL and not self._linger() and self._may_sleep():
+                if events == 0 or self.hub.cold:
+                    return True
+                timeout = 1
+            if self.hub.cold or ticks() > deadline:
+                return timeout != 0
+
+    cdef int _poll(self, int timeout_ms) except -1:
+        """Takes what the sockets have to say; returns how many did."""
+        cdef epoll_event events[EVENTS]
+        cdef epoll_event *event
+        cdef Client *client
+        cdef int number, count
+        if timeout_ms:
+            with nogil:
+                count = epoll_wait(self.epoll, events, EVENTS, timeout_ms)
+            atomic_store_relaxed(&self.block.sleeping, 0)
+        else:
+            count = epoll_wait(self.epoll, events, EVENTS, 0)
+        self.tell_time()
+        for number in range(count):
+            event = &events[number]
+            if event.data.u64 >= LISTENERS_MAX:
+                client = <Client *><uintptr_t>event.data.u64
+                if event.events & EPOLLOUT and client.output.bytes:
+                    client_touch_output(self.hub, client)
+                if event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+                    client.readable = True
+                    client.hangup |= event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR) != 0
+                    client_enqueue(self.hub, client)
+            elif event.data.u64 != WAKE_UP:
+                self._accept(event.data.u64)
+        return max(count, 0)
+
+    cdef bint _linger(self) noexcept nogil:
+        """Gives way to workers that have requests of ours, for a moment; returns whether replies came."""
+        cdef uint64_t until = ticks() + self.linger_ticks
+        while self.requests.awaiting() and ticks() < until:
+            if self.replies.waiting():
+                return True
+            sched_yield()
+        return self.replies.waiting()
+
+    cdef bint _may_sleep(self) noexcept nogil:
+        atomic_store_relaxed(&self.block.sleeping, 1)
+        atomic_fence()
+        if self.replies.waiting():
+            atomic_store_relaxed(&self.block.sleeping, 0)
+            return False
+        return True
+
+    cdef void _schedule(self):
+        if not self.scheduled:
+            self.scheduled = True
+            self.loop.call_soon(self.turn)
+
+    def kick(self) -> None:
+        """Asks for a turn; for whoever changed something outside of one."""
+        if not self.turning:
+            self._schedule()
+
+    cdef void tell_time(self) noexcept nogil:
+        cdef timespec now
+        clock_gettime(CLOCK_REALTIME, &now)
+        self.hub.now_ms = now.tv_sec * 1000 + now.tv_nsec // 1000000
+
+    # -- connections
+
+    cdef void _accept(self, uint64_t word):
+        cdef sockaddr_storage address
+        cdef int fd
+        for _ in range(ACCEPTS):
+            fd = self.listener.accept(word, &address)
+            if fd == ACCEPTED_NONE:
+                return
+            if fd >= 0:
+                self._open(fd, &address, address.ss_family == AF_UNIX)
+
+    cdef void _open(self, int fd, const void *peer, bint is_unix):
+        cdef Client *client = client_new(self.hub, fd)
+        cdef epoll_event event
+        if client == NULL or not self.clients.add(client):
+            free(client)
+            close(fd)
+            return
+        client.id = self.page.next_client_id()
+        client.is_unix = is_unix
+        if not is_unix:
+            memcpy(client.peer, peer, ADDRESS_BYTES)
+        event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+        event.data.u64 = <uintptr_t>client
+        self.hub.counters[<int>CONNECTIONS_RECEIVED] += 1
+        self.hub.counters[<int>CONNECTED_CLIENTS] += 1
+        if epoll_ctl(self.epoll, EPOLL_CTL_ADD, fd, &event) < 0:
+            self.progress.close(client)

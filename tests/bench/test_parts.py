@@ -1,0 +1,107 @@
+"""Each part of `make bench`, as short as it can be, against real servers: it finds figures for all that it names."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import death, large, load, memory, processes, rates, rivals, run, servers, store, throughput
+from bench.compare import OURS, Options
+
+SMALL = Options(
+    rounds=1, requests=200, seconds=0.02, keys=2000, clients=2, tests=("get", "set", "list"), workers=1,
+    rivals=(rivals.DEBIAN,),
+)
+pytestmark = pytest.mark.skipif(rivals.program(rivals.DEBIAN) is None, reason="redis-server is not installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    subprocess.run(["make", "--silent", "build/generator"], cwd=servers.ROOT, check=True)
+
+
+def rows_of(steps: Any) -> dict[str, Any]:
+    rows: dict[str, Any] = {}
+    for step in steps:
+        rows = store.merged(rows, step)
+    return rows
+
+
+def test_throughput() -> None:
+    rows = rows_of(throughput.measure(SMALL))
+    assert {depth: {*tests} for depth, tests in rows.items()} == {"1": {"get", "set"}, "16": {"get", "set"}}
+    for kind in (OURS, rivals.DEBIAN):
+        assert rows["16"]["get"][kind]["rps"] > 0
+        assert len(rows["16"]["get"][kind]["rates"]) == SMALL.rounds
+
+
+def test_rates_and_latency() -> None:
+    for rows, groups in ((rows_of(rates.measure(SMALL)), ("1", "16")), (rows_of(rates.latency(SMALL)), rates.FEW)):
+        assert {*rows} == {*groups}
+        for tests in rows.values():
+            assert all(tests[test][kind]["rps"] > 0 for test in ("get", "set") for kind in (OURS, rivals.DEBIAN))
+
+
+def test_busy_cores_end_with_their_block() -> None:
+    before = servers.descendants(os.getpid())
+    with rates.busy_cores(2):
+        assert len(servers.descendants(os.getpid())) == len(before) + 2
+    assert servers.descendants(os.getpid()) == before
+
+
+def test_busy_cores_end_by_themselves() -> None:
+    assert subprocess.run([sys.executable, "-c", rates.BUSY_LOOP, "0.01"], timeout=60, check=True).returncode == 0
+
+
+def test_memory() -> None:
+    rows = rows_of(memory.measure(SMALL))
+    assert {kind: {*row} for kind, row in rows.items()} == {kind: {OURS, rivals.DEBIAN} for kind in ("list", "set")}
+    assert rows["set"][OURS]["counted"] > 20
+
+
+def test_processes() -> None:
+    with servers.running("shardkv", 1) as server:
+        assert server.ready_seconds > 0
+        assert processes.pss(server) > 1_000_000
+        assert {*processes.idle_percent(server, 0.1)} >= {"acceptor", "worker"}
+
+
+def test_large_values() -> None:
+    with servers.running("shardkv", 1) as server, load.client(server) as connection:
+        size = 3 * large.MEGABYTE + 17
+        for what in ("set", "get"):
+            assert large.transfer(server.port, what, size) > 0
+            assert large.watched(server, what, size) >= 0
+        assert connection.strlen(large.KEY) == size
+        with pytest.raises(RuntimeError, match="answered by"):
+            large.transfer(server.port, "get", size + 1)
+
+
+def test_deaths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(death, "APART_SECONDS", death.SETTLE_SECONDS)
+    with servers.running("shardkv", 2) as server:
+        workers = death.worker_pids(server)
+        deaths = death.kill_workers(server, 1, at_once=True)
+        assert len(deaths.pauses) == 1
+        assert deaths.wrong == 0
+        assert not {*workers} & {*death.worker_pids(server)}
+        acceptors = server.pids_by_role()["acceptor"]
+        assert death.kill_acceptors(server) > 0
+        assert not {*acceptors} & {*server.pids_by_role()["acceptor"]}
+
+
+def test_a_part_alone_is_written_and_the_rest_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "results.json"
+    store.Store(path).put("death", {"acceptor": {"pauses_ms": [1.0]}}, {})
+    line = ["--only", "latency", "--test", "get", "--rival", "redis", "--rounds", "1", "--seconds", "0.02"]
+    monkeypatch.setattr("sys.argv", ["bench", *line, "--keys", "2000", "--output", str(path)])
+    assert run.main() == 0
+    results = store.load(path)
+    assert results["death"]["rows"]["acceptor"]["pauses_ms"] == [1.0]
+    assert {*results["latency"]["rows"]["1"]["get"]} == {OURS, rivals.DEBIAN}
+    assert {*results["latency"]["how"]["versions"]} == {OURS, rivals.DEBIAN}
+    assert results["machine"]["cores"]
