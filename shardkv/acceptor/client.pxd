@@ -119,6 +119,7 @@ cdef struct Hub:
     int64_t output_soft_ms
     int64_t idle_ms           # timeout; 0: none
     bint require_auth
+    bint loading              # some shard has not been served yet in this run
     uint8_t paused            # PAUSE_…
 
 cdef enum:

@@ -68,6 +68,10 @@ cdef class Reactor(Turn):
         self.kick()
         return sent
 
+    def set_loading(self, loading: bool) -> None:
+        """Whether commands are refused that need every shard to be served."""
+        self.hub.loading = loading
+
     def pause(self, writes_only: bool) -> None:
         """From now on requests wait: all of them, or those that write."""
         self.hub.paused = PAUSE_WRITES if writes_only else PAUSE_ALL

@@ -25,6 +25,7 @@ from shardkv.acceptor.specs cimport (
     ROUTE_LOCAL,
     SPEC_CONTAINER,
     SPEC_DENY_OOM,
+    SPEC_LOADING,
     SPEC_NO_AUTH,
     SPEC_PING,
     SPEC_WRITE,
@@ -38,6 +39,7 @@ cdef enum:
     SHOWN_MAX = 128            # bytes of an unknown command that its error shows
 
 NO_AUTH = "NOAUTH Authentication required."
+LOADING = "LOADING Redis is loading the dataset in memory"
 
 
 cdef class Router:
@@ -77,6 +79,8 @@ cdef class Router:
         if spec.flags & SPEC_DENY_OOM and spec.route != ROUTE_KEYED and self.page.header.maxmemory:
             if self.page.memory_in_use() > self.page.header.maxmemory:
                 return self._reject(client, spec, OUT_OF_MEMORY)
+        if self.hub.loading and not spec.flags & SPEC_LOADING:
+            return self._reject(client, spec, LOADING)
         if self.hub.paused and (self.hub.paused == PAUSE_ALL or spec.flags & SPEC_WRITE):
             client_await_unpause(self.hub, client)
             return NULL

@@ -78,6 +78,7 @@ class Server:
         self._start_logging()
         calls = LocalCalls(table.COMMANDS, self, self._complete)
         self.reactor = Reactor(self.loop, self, CommandTable(table.COMMANDS), assignment, self.page, calls)
+        self._set_loading(assignment["loading"])
         self._configure("")
         for name in WATCHED:
             self.settings.on_change(name, self._configure)
@@ -92,6 +93,10 @@ class Server:
 
     def _configure(self, text: str) -> None:
         self.reactor.configure(self.settings)
+
+    def _set_loading(self, loading: bool) -> None:
+        self.loading = loading
+        self.reactor.set_loading(loading)
 
     def run(self) -> None:
         """Serves until the supervisor says stop or is gone."""
@@ -201,6 +206,8 @@ class Server:
                 self._start(self._answer_question(message))
             case "answer":
                 self._take_answer(message)
+            case "loaded":
+                self._set_loading(False)
             case "stop":
                 self._stop()
 

@@ -18,10 +18,10 @@ from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
 from tests.harness import wait_until
-from workers.__main__ import take_shard
 from workers.call import Call
 from workers.memory._testing import journal_used
 from workers.memory.arena import Arena, crash_after
+from workers.process import take_shard
 from workers.registry import command
 
 Request = tuple[bytes, ...]

@@ -24,3 +24,8 @@ cdef uint64_t roll_below(uint64_t bound) noexcept:
 cdef void reseed(uint64_t seed) noexcept:
     global state
     state = seed
+
+
+def reseed_from_system() -> None:
+    """Makes the numbers from here on those of this process alone; a fork begins with its parent's."""
+    reseed(int.from_bytes(os.urandom(8), "little"))

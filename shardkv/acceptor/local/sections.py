@@ -155,7 +155,7 @@ _NO_SCRIPTS = (
 
 
 def persistence(facts: Facts) -> Iterator[str]:
-    yield "loading:0"
+    yield f"loading:{int(facts.server.loading)}"
     yield "async_loading:0"
     yield "current_cow_peak:0"
     yield "current_cow_size:0"

@@ -1,15 +1,13 @@
-"""A worker process. It starts unassigned, imports what it will need, and waits for a shard from the supervisor."""
+"""A worker process. The supervisor forks it, gives it its shard, and decides when it ends."""
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from typing import Any
 
 from setproctitle import setproctitle
 
 from shardkv.commands.table import COMMANDS
-from shardkv.control import Channel, child_channel
+from shardkv.control import Channel
 from shardkv.hashing import set_secret
 from shardkv.stats import ControlPage
 from workers.commands import MODULES
@@ -18,6 +16,9 @@ from workers.memory.arena import Arena, ArenaError
 from workers.memory.databases import KeyspaceError
 from workers.memory.keyspace import Keyspace
 from workers.registry import load
+from workers.types.dice import reseed_from_system
+
+HANDLERS = load(MODULES)  # before any fork: all workers share them
 
 
 def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
@@ -31,36 +32,22 @@ def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
     arena = Arena.open(path, index, assignment["workers"], fresh=assignment["fresh"])
     keyspace = Keyspace(arena, int(assignment["settings"].get("databases", "16")))
     page = ControlPage.open(os.path.join(assignment["folder"], "control"))
-    return Worker(assignment, arena, keyspace, page, COMMANDS, load(MODULES), channel)
+    return Worker(assignment, arena, keyspace, page, COMMANDS, HANDLERS, channel)
 
 
-def main() -> int:
-    """Runs a worker; answers the exit status."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    channel = child_channel()
+def main(assignment: dict[str, Any], channel: Channel) -> int:
+    """Runs the worker of `assignment`; returns the exit status."""
     # Woken, it does not push the acceptor off its core in the middle of a batch; on a free core it starts at once.
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    setproctitle("shardkv: worker (spare)")
-    load(MODULES)
-    while (message := channel.receive_blocking()) is not None:
-        if message["type"] == "stop":
-            return 0
-        if message["type"] != "assign":
-            continue
-        setproctitle(f"shardkv: worker {message['index']}")
-        try:
-            worker = take_shard(message, channel)
-        except (ArenaError, KeyspaceError) as error:
-            channel.send({"type": "failed", "text": str(error)})
-            return 1
-        try:
-            worker.run()
-        except EOFError:
-            pass
-        return 0
+    setproctitle(f"shardkv: worker {assignment['index']}")
+    reseed_from_system()
+    try:
+        worker = take_shard(assignment, channel)
+    except (ArenaError, KeyspaceError) as error:
+        channel.send({"type": "failed", "text": str(error)})
+        return 1
+    try:
+        worker.run()
+    except EOFError:
+        pass  # the supervisor is gone
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,21 @@
+"""An acceptor process. The supervisor forks it, gives it its index, and decides when it ends."""
+from __future__ import annotations
+
+import gc
+
+from setproctitle import setproctitle
+
+from shardkv.acceptor.calls import load_handlers
+from shardkv.acceptor.server import Server
+from shardkv.control import Channel, Message
+
+load_handlers()  # before any fork: all acceptors share them
+
+
+def main(assignment: Message, channel: Channel) -> int:
+    """Runs the acceptor of `assignment`; returns the exit status."""
+    setproctitle(f"shardkv: acceptor {assignment['index']}")
+    server = Server(assignment, channel)
+    gc.freeze()  # what was made until now stays: it need not be looked at again
+    server.run()
+    return 0
