@@ -107,6 +107,8 @@ cdef class Execution:
             self.fail(error.text)
         except OutOfMemory:
             self.fail(ARENA_FULL)
+        except BadRecord:
+            raise  # the worker stops, and its successor counts the request (workers/recovery.pxd)
         except MemoryError:
             self.fail("OOM the worker has no memory for this command")
         except Exception:

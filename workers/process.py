@@ -10,13 +10,16 @@ from shardkv.commands.table import COMMANDS
 from shardkv.control import Channel
 from shardkv.hashing import set_secret
 from shardkv.stats import ControlPage
+from workers.call import BadRecord
 from workers.commands import MODULES
 from workers.loop import Worker
 from workers.memory.arena import Arena, ArenaError
 from workers.memory.databases import KeyspaceError
+from workers.memory.dice import reseed_from_system
 from workers.memory.keyspace import Keyspace
 from workers.registry import load
-from workers.types.dice import reseed_from_system
+
+EXIT_BAD_RECORD = 71  # a ring holds what no acceptor writes
 
 HANDLERS = load(MODULES)  # before any fork: all workers share them
 
@@ -46,8 +49,16 @@ def main(assignment: dict[str, Any], channel: Channel) -> int:
     except (ArenaError, KeyspaceError) as error:
         channel.send({"type": "failed", "text": str(error)})
         return 1
+    return serve(worker)
+
+
+def serve(worker: Worker) -> int:
+    """Runs a worker to its end; returns the exit status."""
     try:
         worker.run()
     except EOFError:
         pass  # the supervisor is gone
+    except BadRecord as error:
+        worker.log.warning(f"the worker of shard {worker.index} stops: {error}")
+        return EXIT_BAD_RECORD
     return 0

@@ -36,6 +36,9 @@ cdef int pass_committed(Execution execution, RingPair pair, int acceptor) except
         ring_advance(&pair.request, record.size)
         ring_append(&pair.reply, reply.size)
         execution.block.counters[<int>RECOVERED_REPLIES] += 1
+    record = <RequestRecord *>ring_peek(&pair.request)
+    if pair.request.corrupt or record != NULL and record.size < sizeof(RequestRecord):
+        raise BadRecord(f"the request ring of acceptor {acceptor} is broken at {pair.request.next}: restart the server")
     return 0
 
 

@@ -20,7 +20,9 @@ class Host(Protocol):
 
     settings: Settings
     page: ControlPage
+    index: int
     workers: int
+    loading: bool
     run_id: str
     config_file: str
 

@@ -4,6 +4,7 @@ from libc.string cimport memcpy
 
 from shardkv.hashing cimport hash_key
 from workers.memory.arena cimport Arena
+from workers.memory.dice cimport roll, roll_below, sample_entries, sample_indexes
 from workers.memory.entry cimport (
     BOX_THRESHOLD, LONG, STRING_BOXED, STRING_RAW, Box, EntryView, entry_format, entry_size, entry_view, entry_word,
 )
@@ -15,8 +16,6 @@ from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport (
     Place, table_each, table_find, table_insert, table_make, table_random, table_remove, table_replace, table_scan,
 )
-from workers.types.dice cimport roll, roll_below
-from workers.types.sample cimport sample_entries, sample_indexes
 
 cdef enum:
     SWEPT_AT_ONCE = 64          # expired fields taken out by who opens a hash

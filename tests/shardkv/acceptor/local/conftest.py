@@ -72,7 +72,7 @@ class FakeServer:
     """Answers of workers and of the supervisor are looked up in `answers`; what was asked is kept."""
 
     index, acceptors, workers = 0, 1, 2
-    run_id, config_file, epoch = "f" * 40, "", 1
+    run_id, config_file, epoch, loading = "f" * 40, "", 1, False
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(str(folder))
