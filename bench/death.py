@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench import fill
-from bench.compare import OURS, Options, Rows
+from bench.compare import OURS, Options, Rows, wait_until
 from bench.load import CLIENTS, client
 from bench.servers import Server, redis_benchmark, start, stop
 
@@ -80,7 +80,8 @@ def worker_pids(server: Server) -> list[int]:
     """Process ids of the workers, by shard."""
     with client(server) as connection:
         shards = connection.info("shards")
-    return [int(shards[f"shard{number}"]["pid"]) for number in range(len(shards))]
+    numbers = sorted(int(name[len("shard"):]) for name in shards if name.startswith("shard"))
+    return [int(shards[f"shard{number}"]["pid"]) for number in numbers]
 
 
 def measure(options: Options) -> Iterator[Rows]:
@@ -139,6 +140,7 @@ def kill_workers(server: Server, kills: int, at_once: bool) -> Deaths:
 def kill_acceptors(server: Server) -> float:
     """Kills all acceptors with SIGKILL; milliseconds until a connection made after that is served."""
     time.sleep(APART_SECONDS)
+    wait_until(lambda: "acceptor" in server.pids_by_role(), PAUSE_SECONDS, "an acceptor")
     pids = server.pids_by_role()["acceptor"]
     begun = time.perf_counter()
     for pid in pids:

@@ -9,6 +9,7 @@ from bench import processes, rivals, store
 from bench.compare import OURS
 
 THEIRS = rivals.DEBIAN
+MEBIBYTE = 1 << 20
 Results = dict[str, Any]
 Fact = tuple[str, str]
 
@@ -41,9 +42,9 @@ def start(rows: Results, how: Results) -> Iterator[Fact]:
         yield f"from start to ready with {processes.START_WORKERS} workers, warm", text
     pss = rows.get("pss", {})
     if OURS in pss:
-        text = ", ".join(f"{workers} workers {size / 1e6:.0f} MB" for workers, size in pss[OURS].items())
+        text = ", ".join(f"{workers} workers {size / MEBIBYTE:.0f} MiB" for workers, size in pss[OURS].items())
         if THEIRS in pss:
-            text += f" (redis-server {pss[THEIRS]['1'] / 1e6:.0f} MB)"
+            text += f" (redis-server {pss[THEIRS]['1'] / MEBIBYTE:.0f} MiB)"
         yield "memory of all processes after the start (PSS)", text.replace("1 workers", "1 worker")
 
 

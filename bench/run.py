@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from bench import chart, death, generator, large, load, memory, processes, rates, report, rivals, throughput
 from bench.compare import OURS, Options, Rows, versions
@@ -36,7 +38,7 @@ class Part:
 
 
 PARTS = {
-    "throughput": Part(throughput.measure, "redis-benchmark's tests at depth 1 and 16, CPU time a request", rounds=5),
+    "throughput": Part(throughput.measure, "redis-benchmark's tests at depth 1 and 16, CPU time a request", rounds=7),
     "latency": Part(rates.latency, "1, 4 and 50 clients, one request at a time", rounds=5, all_rivals=True),
     "busy": Part(rates.busy, "the same beside four busy processes", rounds=3),
     "rates": Part(rates.measure, "depth 1 and 16 under a generator that costs less", rounds=3, all_rivals=True),
@@ -70,6 +72,11 @@ def main() -> int:
     return 0
 
 
+def cut_short(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends the run in order, at whatever it does: servers and loads are ended too."""
+    raise KeyboardInterrupt
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     words = {"prog": "make bench", "description": (__doc__ or "").split("\n")[0]}
@@ -80,7 +87,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=PARTS, help="only this part; may be repeated")
     parser.add_argument("--test", action="append", choices=sorted(TESTS), help="only this row; likewise")
     parser.add_argument("--rival", action="append", choices=rivals.KINDS, help="only this one; likewise")
-    parser.add_argument("--rounds", type=int, help="runs of each test on each server, in alternation (1 to 5)")
+    parser.add_argument("--rounds", type=int, help="runs of each test on each server, in alternation (1 to 7)")
     parser.add_argument("--requests", type=int, default=30_000, help="of redis-benchmark, quick, at depth 1 (30000)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of a run of the generator (0.5)")
     parser.add_argument("--keys", type=int, default=1_000_000, help="and elements, for their memory (1000000)")
@@ -135,4 +142,6 @@ def throughput_is_whole(results: dict[str, Any]) -> bool:
 
 
 if __name__ == "__main__":
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, cut_short)
     sys.exit(main())

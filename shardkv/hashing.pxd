@@ -10,8 +10,8 @@ each arena's header as well (format.pxd). It is the whole of XXH3's secret, not 
 to the public words and subtracted from them, so that the words of one input's parts stay related, and parts that change
 places hash alike for far more seeds than chance would have. A random secret has independent words; it costs the same.
 
-XXH3 is no cryptographic function. Who sees something of hashes, as cursors of SCAN and the order of SMEMBERS show it, may
-in the end find words of the secret. So a table must stand keys of one hash: see table.pxd, invariant 6.
+XXH3 is no cryptographic function. Who sees something of hashes, as cursors of SCAN and the order of SMEMBERS show it,
+may in the end find words of the secret. So a table must stand keys of one hash: see table.pxd, invariant 6.
 
 Invariants
  1. All processes of an instance, and all hashes in its arenas, have one secret. A process takes it from its assignment

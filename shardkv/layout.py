@@ -15,11 +15,9 @@ Invariants
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
-import shutil
 import time
 from dataclasses import dataclass
 
@@ -50,6 +48,8 @@ def instance_name(port: int, unixsocket: str) -> str:
     """The name of an instance: its port, or a hash of its Unix socket's path when it has none."""
     if port:
         return str(port)
+    import hashlib  # takes long, and most instances have a port
+
     return hashlib.sha256(os.fsencode(os.path.abspath(unixsocket))).hexdigest()[:12]
 
 
@@ -180,4 +180,6 @@ class Layout:
 
     def remove_all(self) -> None:
         """Removes the folder with all data. Raises OSError."""
+        import shutil  # takes long, and most stops keep the data
+
         shutil.rmtree(self.folder)

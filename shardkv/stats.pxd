@@ -9,8 +9,7 @@ Invariants
  1. A block has one writer, its process (only the counter `restarts` is the supervisor's), and CONFIG RESETSTAT changes
     nothing of that: each process starts its own counts over. Others only read, word by word, with relaxed loads.
     Counters are never exact across blocks.
- 2. `sleeping` is stored with a full fence on both sides: set, fence, look at every ring again, block; a producer
-    publishes, fences, looks.
+ 2. `sleeping` follows the protocol of shardkv/sleep.pxd.
  3. Words of ControlHeader are set by the supervisor before any child starts, except those marked atomic.
  4. Nothing here is needed to serve correct data: a lost update costs a statistic, never a reply.
  5. The supervisor alone publishes settings, in the order in which it takes changes and before it confirms one: it fills
@@ -51,7 +50,7 @@ cdef struct ControlHeader:
     uint64_t expiry_off          # atomic: 1 after DEBUG SET-ACTIVE-EXPIRE 0
 
 cdef struct ProcessBlock:
-    uint64_t sleeping            # 1 while its process may be blocked on its eventfd
+    uint64_t sleeping            # for what its process may be blocked (shardkv/sleep.pxd)
     uint8_t _line[56]
     uint64_t counters[COUNTERS_MAX]
     uint64_t database_keys[16]   # worker: keys of each database (first 16)

@@ -15,6 +15,7 @@ Invariants
  2. Requests from the ring's head to the commit word, less those that 4 and 5 prove published, are exactly the records
     behind the published tail.
  3. A full reply ring stops only its own acceptor's requests. The loop never waits for a client or an acceptor.
+ 4. It blocks as shardkv/sleep.pxd says.
 
 What happens to a ring after a death is in recovery.pxd, the worker's own work in housekeeping.pxd.
 """
@@ -41,9 +42,10 @@ cdef class Worker(Execution):
 
     cdef int take_over(self) except -1
     cdef int serve(self, int acceptor) except -1
+    cdef int serve_piece(self, RingPair pair, int acceptor) except -1
     cdef int publish(self, RingPair pair, int acceptor) except -1
     cdef int sleep(self) except -1
     cdef int _watch(self, int fd, uint32_t events) except -1
     cdef int _set_clock(self) except -1
-    cdef int _wake(self, int acceptor) except -1
+    cdef bint _may_sleep(self) except -1
     cdef int _listen(self) except -1

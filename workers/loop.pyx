@@ -5,10 +5,14 @@ import os
 from libc.errno cimport errno
 from libc.stdint cimport uint64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
-from posix.unistd cimport close, write
+from posix.unistd cimport close
 
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
 from shardkv.ring cimport REPLY_ROOM, RequestRecord, ring_peek, ring_publish, ring_release, ring_room
+from shardkv.segment cimport free_some, named_replies
+from shardkv.sleep cimport (
+    SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, delay_point, fall_asleep, longest_sleep, stay_awake, wake_if,
+)
 from shardkv.stats cimport WAKE_UPS, ControlPage
 from workers.ahead cimport AHEAD, look_ahead
 from workers.housekeeping cimport TICK_MS
@@ -48,7 +52,7 @@ cdef class Worker(Execution):
         channel: object,
     ) -> None:
         """Takes over a shard. `specs` is the command table's flat tuple; `handlers` are the registered ones by name."""
-        super().__init__(assignment["index"], assignment["folder"], arena, keyspace, page, specs, handlers)
+        super().__init__(assignment, arena, keyspace, page, specs, handlers)
         self.acceptors = assignment["acceptors"]
         self.channel = channel
         self.log = Log("W", assignment["settings"].get("loglevel", "notice"), assignment["settings"].get("logfile", ""))
@@ -102,7 +106,7 @@ cdef class Worker(Execution):
             worked = 0
             for acceptor in range(self.acceptors):
                 worked += self.serve(acceptor)
-            worked += self.housekeeping.step(self.now_ms)
+            worked += self.housekeeping.step(self.now_ms) + free_some()
             if not worked:
                 if self.stopping:
                     return
@@ -128,6 +132,7 @@ cdef class Worker(Execution):
                 name = self.names.get(refused, "?")
                 self.log.warning(f"a request '{name}' killed its worker again and again: it gets an error")
             self.publish(pair, acceptor)
+        self.segments.sweep(set().union(*(named_replies(pair) for pair in self.pairs)))
         if self.arena.interrupted_slot == COMMIT_EXPIRY or self.arena.interrupted_slot == COMMIT_INTERNAL:
             self.housekeeping.count_death(self.arena.interrupted_slot, weight, self.now_ms)
         return 0
@@ -139,6 +144,8 @@ cdef class Worker(Execution):
         cdef RingPair pair = <RingPair>self.pairs[acceptor]
         cdef RequestRecord *record
         cdef int done = 0
+        if self.in_pieces and acceptor in self.in_pieces:
+            return self.serve_piece(pair, acceptor)
         while done < BATCH:
             record = <RequestRecord *>ring_peek(&pair.request)
             if record == NULL:
@@ -150,26 +157,35 @@ cdef class Worker(Execution):
             if done % AHEAD == 0:
                 look_ahead(self.keyspace, self.members, &pair.request, record)
                 self.tick = ticks()
-            self.execute(pair, acceptor, record)
             done += 1
+            if not self.execute(pair, acceptor, record):
+                break
         if done:
             self.publish(pair, acceptor)
         return done
 
+    cdef int serve_piece(self, RingPair pair, int acceptor) except -1:
+        """Sends the next piece of a reply that goes in pieces; returns 0 when there is no room for it."""
+        cdef RequestRecord *record = <RequestRecord *>ring_peek(&pair.request)
+        cdef uint64_t room = ring_room(&pair.reply)
+        if room < REPLY_ROOM:
+            return 0
+        self.send_piece(pair, acceptor, record, room)
+        self.publish(pair, acceptor)
+        return 1
+
     cdef int publish(self, RingPair pair, int acceptor) except -1:
         self.housekeeping.report_counters()
         pair.reply.shared.publishing_tail = pair.reply.next
+        delay_point()
         atomic_store_release(&pair.reply.shared.publishing_position, pair.request.next)
+        delay_point()
         ring_publish(&pair.reply)
+        delay_point()
         ring_release(&pair.request)
-        self._wake(acceptor)
-        return 0
-
-    cdef int _wake(self, int acceptor) except -1:
-        cdef uint64_t one = 1
+        delay_point()
         atomic_fence()
-        if atomic_load_relaxed(&self.page.acceptor(acceptor).sleeping):
-            write(<int>self.wake[acceptor], &one, 8)
+        wake_if(&self.page.acceptor(acceptor).sleeping, SLEEPS_FOR_RECORDS | SLEEPS_FOR_ROOM, <int>self.wake[acceptor])
         return 0
 
     # -- sleep
@@ -177,23 +193,37 @@ cdef class Worker(Execution):
     cdef int sleep(self) except -1:
         """Blocks until a ring may have something, the supervisor speaks, or the next tick is due."""
         cdef epoll_event events[2]
-        cdef int acceptor, count, number
-        cdef RingPair pair
-        atomic_store_relaxed(&self.block.sleeping, 1)
-        atomic_fence()
-        for acceptor in range(self.acceptors):
-            pair = <RingPair>self.pairs[acceptor]
-            if ring_peek(&pair.request) != NULL and ring_room(&pair.reply) >= REPLY_ROOM:
-                atomic_store_relaxed(&self.block.sleeping, 0)
-                return 0
+        cdef int count, number
+        if not self._may_sleep():
+            return 0
         with nogil:
-            count = epoll_wait(self.epoll, events, 2, TICK_MS)
-        atomic_store_relaxed(&self.block.sleeping, 0)
+            count = epoll_wait(self.epoll, events, 2, longest_sleep(TICK_MS))
+        stay_awake(&self.block.sleeping)
         self.block.counters[<int>WAKE_UPS] += 1
         for number in range(count):
             if events[number].data.fd != self.wake_fd:
                 self._listen()
         return 0
+
+    cdef bint _may_sleep(self) except -1:
+        """Says for what it is going to sleep; False: it is there already."""
+        cdef uint64_t reasons = SLEEPS_FOR_RECORDS
+        cdef int acceptor
+        cdef bint full = True
+        cdef RingPair pair
+        while full:  # once more when requests have to wait for room
+            full = False
+            fall_asleep(&self.block.sleeping, reasons)
+            for acceptor in range(self.acceptors):
+                pair = <RingPair>self.pairs[acceptor]
+                if ring_peek(&pair.request) != NULL or pair.request.corrupt:
+                    if pair.request.corrupt or ring_room(&pair.reply) >= REPLY_ROOM:
+                        stay_awake(&self.block.sleeping)
+                        return False
+                    full = not reasons & SLEEPS_FOR_ROOM
+            if full:
+                reasons |= SLEEPS_FOR_ROOM
+        return True
 
     cdef int _listen(self) except -1:
         for message in self.channel.feed():

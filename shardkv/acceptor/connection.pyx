@@ -26,16 +26,20 @@ cdef Connection connection_of(Hub *hub, Client *client):
 
 
 cdef tuple addresses(Client *client):
-    with socket.socket(fileno=socket.dup(client.fd)) as sock:
-        local = sock.getsockname()
-        if client.is_unix:
-            path = local.decode(errors="replace") if isinstance(local, bytes) else local
-            return f"{path}:0", f"{path}:0"
-        raw = bytes(client.peer[:ADDRESS_BYTES])
-        wide = sock.family == socket.AF_INET6
-        host = socket.inet_ntop(sock.family, raw[8:24] if wide else raw[4:8])
-        port = int.from_bytes(raw[2:4], "big")
-        return tuple(f"[{name}]:{number}" if wide else f"{name}:{number}" for name, number in ((host, port), local[:2]))
+    # Borrows the descriptor: there may be none left for a copy.
+    sock = socket.socket(fileno=client.fd)
+    try:
+        family, local = sock.family, sock.getsockname()
+    finally:
+        sock.detach()
+    if client.is_unix:
+        path = local.decode(errors="replace") if isinstance(local, bytes) else local
+        return f"{path}:0", f"{path}:0"
+    raw = bytes(client.peer[:ADDRESS_BYTES])
+    wide = family == socket.AF_INET6
+    host = socket.inet_ntop(family, raw[8:24] if wide else raw[4:8])
+    port = int.from_bytes(raw[2:4], "big")
+    return tuple(f"[{name}]:{number}" if wide else f"{name}:{number}" for name, number in ((host, port), local[:2]))
 
 
 cdef class Connection:

@@ -5,11 +5,8 @@ import gc
 
 from setproctitle import setproctitle
 
-from shardkv.acceptor.calls import load_handlers
 from shardkv.acceptor.server import Server
 from shardkv.control import Channel, Message
-
-load_handlers()  # before any fork: all acceptors share them
 
 
 def main(assignment: Message, channel: Channel) -> int:

@@ -3,25 +3,33 @@
 Invariants
  1. `readable` stays set until a read came back short: sockets are edge-triggered. What was not sent goes when the
     socket says that it is writable again.
- 2. Nothing here waits: a client whose request cannot go on now is left in a list (`stalled`) or in a state (`waiting`).
+ 2. Nothing here waits: a client whose request cannot go on now is left in a state (`waiting`), and whatever ends that
+    takes it up again: RING its ring's queue (requests.pxd), PENDING `flush`, LOCAL and PAUSE whoever calls client_resume.
  3. A closed client's memory lives until the end of the turn (ClientTable.free_removed), so no list or event of the turn
     dangles.
+ 4. An exception closes the client for which something was being done, and nobody else notices.
 """
+from libc.stdint cimport uint32_t
+
 from shardkv.acceptor.client cimport Client, Hub
 from shardkv.acceptor.client_table cimport ClientTable
+from shardkv.acceptor.requests cimport Requests
 from shardkv.acceptor.router cimport Router
+from shardkv.segment cimport SegmentStore
 
 cdef class Progress:
     cdef Hub hub
     cdef ClientTable clients
     cdef Router router
-    cdef Client *stalled
+    cdef Requests requests
+    cdef SegmentStore segments
 
     # requests
     cdef void run_queue(self)                                           # each client that is queued goes on once
-    cdef void retry_stalled(self) noexcept nogil                        # … soon
+    cdef void retry_stalled(self)                                       # … each that waits for a ring whose head moved
+    cdef void _retry(self, uint32_t worker)
     cdef void _advance(self, Client *client)
-    cdef void _stall(self, Client *client) noexcept nogil
+    cdef void _advance_safely(self, Client *client)
     cdef bint _consume(self, Client *client)
     cdef void _protocol_error(self, Client *client)
     cdef void _read(self, Client *client)

@@ -3,7 +3,7 @@ import logging
 
 from cpython.ref cimport Py_DECREF
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.unistd cimport close as close_descriptor
 
 from shardkv.acceptor.client cimport (
@@ -11,6 +11,7 @@ from shardkv.acceptor.client cimport (
     WAIT_LOCAL,
     WAIT_PAUSE,
     WAIT_PENDING,
+    WAIT_RING,
     Client,
     client_await_replies,
     client_doom,
@@ -19,19 +20,26 @@ from shardkv.acceptor.client cimport (
     client_resume,
     client_touch_output,
 )
-from shardkv.acceptor.input cimport input_consumed, input_make_room, input_to_read
+from shardkv.acceptor.input cimport (
+    input_complete,
+    input_consumed,
+    input_drop_segment,
+    input_make_room,
+    input_next_request,
+    input_spill,
+)
 from shardkv.acceptor.net cimport MSG_DONTWAIT, recv
-from shardkv.acceptor.output cimport output_send
+from shardkv.acceptor.output cimport SEND_STEP, output_send
 from shardkv.acceptor.parser cimport (
     PARSED_ERROR,
     PARSED_MORE,
     PARSED_NOTHING,
     Parsed,
-    frame_free,
     frame_parse,
-    frame_reset,
 )
 from shardkv.acceptor.refusal cimport error_reply, reply_at_once
+from shardkv.acceptor.requests cimport Queue
+from shardkv.atomic cimport atomic_load_acquire
 from shardkv.stats cimport (
     CONNECTED_CLIENTS,
     NET_INPUT_BYTES,
@@ -40,17 +48,18 @@ from shardkv.stats cimport (
     QUERY_BUFFER_DISCONNECTS,
 )
 
+from shardkv.segment import no_segment
+
 cdef enum:
-    SPANS_KEEP = 1024
     RESUME_BELOW = 768        # requests on their way, for a client stopped at PENDING_MAX to go on
 
 log = logging.getLogger("shardkv")
 
 
 cdef class Progress:
-    def __init__(self, ClientTable clients, Router router) -> None:
-        """Serves the clients of a table; their requests go to `router`."""
-        self.clients, self.router = clients, router
+    def __init__(self, ClientTable clients, Router router, Requests requests) -> None:
+        """Serves the clients of a table; their requests go to `router`, and wait for room in `requests`."""
+        self.clients, self.router, self.requests, self.segments = clients, router, requests, requests.segments
 
     # -- requests
 
@@ -64,15 +73,21 @@ cdef class Progress:
             if self.hub.queue_first == NULL:
                 self.hub.queue_last = NULL
             client.queued = False
-            self._advance(client)
+            self._advance_safely(client)
             if client == last:
                 break
+
+    cdef void _advance_safely(self, Client *client):
+        try:
+            self._advance(client)
+        except Exception:
+            log.exception("closing a client after an error of ours")
+            client_doom(&self.hub, client)
 
     cdef void _advance(self, Client *client):
         if client.fd < 0 or client.doomed or client.closing or client.waiting in (WAIT_LOCAL, WAIT_PAUSE):
             return
         if client.waiting == WAIT_PENDING and client.next_request - client.next_reply > RESUME_BELOW:
-            self._stall(client)
             return
         client_resume(&self.hub, client)
         if (client.ready or client.start < client.length) and not self._consume(client):
@@ -80,20 +95,25 @@ cdef class Progress:
         if client.readable:
             self._read(client)
 
-    cdef void _stall(self, Client *client) noexcept nogil:
-        client.queued = True
-        client.next_queued = self.stalled
-        self.stalled = client
+    cdef void retry_stalled(self):
+        cdef uint32_t worker
+        if self.requests.waiting:
+            for worker in range(self.requests.workers):
+                if self.requests.may_serve(worker):
+                    self._retry(worker)
 
-    cdef void retry_stalled(self) noexcept nogil:
-        cdef Client *client = self.stalled
-        cdef Client *following
-        self.stalled = NULL
-        while client != NULL:
-            following = client.next_queued
-            client.queued = False
-            client_enqueue(&self.hub, client)
-            client = following
+    cdef void _retry(self, uint32_t worker):
+        cdef Queue *queue = &self.requests.queues[worker]
+        cdef Client *last = queue.last
+        cdef Client *client = NULL
+        queue.tried_at = atomic_load_acquire(&self.requests.rings[worker].shared.head)
+        while client != last:
+            client = self.requests.serve_next(worker)
+            if client == NULL:
+                break
+            self._advance_safely(client)
+            if not self.requests.end_turn():
+                break
 
     cdef bint _consume(self, Client *client):
         """Routes the requests in the input; False: the client has to wait, or takes no more."""
@@ -102,29 +122,31 @@ cdef class Progress:
         while not (client.closing or client.doomed):
             if not client.ready:
                 parsed = frame_parse(
-                    &client.frame, client.input + client.start, client.length - client.start, self.hub.bulk_max, known
+                    &client.frame, client.input + client.start - client.frame.spilled,
+                    client.length - client.start + client.frame.spilled, self.hub.bulk_max, known
                 )
                 if parsed == PARSED_MORE:
+                    input_spill(client, self.segments)
                     break
                 if parsed == PARSED_ERROR:
                     self._protocol_error(client)
                     return False
                 client.ready = parsed != PARSED_NOTHING
+                if client.frame.spilled:
+                    input_complete(client, self.segments)
             if client.ready:
                 if client.next_request - client.next_reply >= PENDING_MAX:
                     client_await_replies(client)
-                    self._stall(client)
                     return False
-                if not self.router.route(client):
-                    if client.waiting != WAIT_PAUSE:
-                        self._stall(client)
+                if client.unkept:
+                    reply_at_once(&self.hub, client, error_reply(no_segment(client.unkept)))
+                elif not self.router.route(client):
+                    if client.waiting == WAIT_RING:
+                        self.requests.enqueue(client)
                     return False
                 known = client.authenticated or not self.hub.require_auth
             client.ready = False
-            client.start += client.frame.position
-            if client.frame.capacity > SPANS_KEEP:
-                frame_free(&client.frame)
-            frame_reset(&client.frame)
+            input_next_request(client)
             if client.waiting == WAIT_LOCAL:
                 self.hub.cold = True
                 return False
@@ -145,7 +167,7 @@ cdef class Progress:
         if not input_make_room(client):
             client_doom(&self.hub, client)
             return
-        room = input_to_read(client)
+        room = client.capacity - client.length
         got = recv(client.fd, client.input + client.length, room, MSG_DONTWAIT)
         if got <= 0:
             if got < 0 and errno == EAGAIN:
@@ -161,7 +183,7 @@ cdef class Progress:
         self.hub.counters[<int>NET_INPUT_BYTES] += got
         client.readable = <uint64_t>got == room or client.hangup
         if self._consume(client):
-            if client.length - client.start > self.hub.query_max:
+            if client.length - client.start + client.frame.spilled > self.hub.query_max:
                 self.hub.counters[<int>QUERY_BUFFER_DISCONNECTS] += 1
                 log.warning("closing a client that reached the query buffer limit")
                 client_doom(&self.hub, client)
@@ -190,10 +212,14 @@ cdef class Progress:
                 sent = output_send(&client.output, client.fd)
                 if sent > 0:
                     self.hub.counters[<int>NET_OUTPUT_BYTES] += sent
+                if sent >= SEND_STEP and client.output.bytes:
+                    client_touch_output(&self.hub, client)  # others have their turn
             if client.doomed or sent < 0 or self.over_limit(client):
                 self.close(client)
             elif client.closing and client.output.bytes == 0 and client.next_reply == client.next_request:
                 self.close(client)
+            elif client.waiting == WAIT_PENDING and client.next_request - client.next_reply <= RESUME_BELOW:
+                client_enqueue(&self.hub, client)
             client = following
 
     cdef bint over_limit(self, Client *client) noexcept nogil:
@@ -216,6 +242,7 @@ cdef class Progress:
         client.fd = -1
         client_resume(&self.hub, client)
         self.hub.counters[<int>CONNECTED_CLIENTS] -= 1
+        input_drop_segment(client)
         client_release(client)
         if client.view != NULL:
             Py_DECREF(<object>client.view)

@@ -19,6 +19,7 @@ from shardkv.acceptor.client cimport (
 )
 from shardkv.acceptor.connection cimport Connection, connection_of
 from shardkv.acceptor.input cimport input_shrink
+from shardkv.segment cimport free_some
 from shardkv.stats cimport (
     CLIENT_MEMORY,
     CONNECTED_CLIENTS,
@@ -27,6 +28,9 @@ from shardkv.stats cimport (
     LARGEST_INPUT,
     LARGEST_OUTPUT,
 )
+
+cdef enum:
+    FREE_STEPS = 16            # of segments' pages in a tick: a few milliseconds
 
 
 cdef class Reactor(Turn):
@@ -44,6 +48,7 @@ cdef class Reactor(Turn):
         self.hub.require_auth = bool(settings.get("requirepass"))
         self.listener.protected = settings.enabled("protected-mode") and not self.hub.require_auth
         self.listener.max_clients = settings.number("maxclients")
+        self.listener.read_limit()
         self.listener.keepalive_s = settings.number("tcp-keepalive")
 
     def connections(self) -> list:
@@ -119,6 +124,9 @@ cdef class Reactor(Turn):
         self.hub.counters[<int>CLIENT_MEMORY] = memory
         self.hub.counters[<int>LARGEST_INPUT] = largest_input
         self.hub.counters[<int>LARGEST_OUTPUT] = largest_output
+        for _ in range(FREE_STEPS):
+            if not free_some():
+                break
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self.hub.counters[<int>CPU_USER_US] = int(usage.ru_utime * 1e6)
         self.hub.counters[<int>CPU_SYS_US] = int(usage.ru_stime * 1e6)

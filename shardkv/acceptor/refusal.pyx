@@ -1,7 +1,16 @@
-"""Errors with which the acceptor refuses a request: see refusal.pxd."""
-from shardkv.acceptor.client cimport client_accept, deliver
+"""How the acceptor refuses a request: see refusal.pxd."""
+import logging
+import time
+
+from shardkv.acceptor.client cimport client_accept, client_doom, deliver
+from shardkv.acceptor.connection cimport Connection, connection_of
 
 from shardkv.errors import harmless
+
+WARN_SECONDS = 60  # an attack must not fill the log
+
+log = logging.getLogger("shardkv")
+cdef double next_warning = 0
 
 
 cdef bytes error_reply(str text):
@@ -17,3 +26,18 @@ cdef void reject(Hub *hub, Client *client, CommandBlock *stats, str text):
     if stats != NULL:
         stats.rejected += 1
     reply_at_once(hub, client, error_reply(text))
+
+
+cdef void abort_http(Hub *hub, Client *client):
+    global next_warning
+    cdef Connection connection
+    client_doom(hub, client)
+    if time.monotonic() < next_warning:
+        return
+    next_warning = time.monotonic() + WARN_SECONDS
+    connection = connection_of(hub, client)
+    log.warning(
+        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to shardkv. This is "
+        "likely due to an attacker attempting to use Cross Protocol Scripting to compromise your shardkv instance. "
+        "Connection from %s aborted.", connection.addr,
+    )

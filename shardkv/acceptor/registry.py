@@ -22,7 +22,7 @@ class Host(Protocol):
     page: ControlPage
     index: int
     workers: int
-    loading: bool
+    loading: bool  # not every shard has been served yet
     run_id: str
     config_file: str
 

@@ -7,6 +7,8 @@ split; a worker checks its own), CLIENT PAUSE.
 Invariants
  1. A request is refused, run, or sent on as a whole; or `route` returns False, nothing has happened, and the client
     waits with it (client.waiting tells for what).
+ 2. What a browser was made to send is not executed: a line of an HTTP request is taken for one whoever sends it, before
+    authentication too. The client is closed without a reply, and nothing behind that line is run.
 """
 from libc.stdint cimport uint64_t
 
@@ -28,6 +30,7 @@ cdef class Router:
 
     cdef Spec *_check(self, Client *client)
     cdef Spec *_reject(self, Client *client, Spec *spec, str text)
-    cdef str _unknown(self, Client *client, Spec *container)
+    cdef Spec *_unknown_command(self, Client *client)
+    cdef str _unknown_text(self, Client *client, Spec *container)
     cdef bint _run_local(self, Client *client, Spec *spec)
     cdef bint _ping(self, Client *client, Spec *spec, uint64_t started)

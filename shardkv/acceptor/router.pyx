@@ -16,10 +16,11 @@ from shardkv.acceptor.client cimport (
     deliver,
     frame_argument,
     frame_arguments,
+    frame_bytes,
 )
 from shardkv.acceptor.connection cimport connection_of
 from shardkv.acceptor.parser cimport Frame
-from shardkv.acceptor.refusal cimport error_reply, reject, reply_at_once
+from shardkv.acceptor.refusal cimport abort_http, error_reply, reject, reply_at_once
 from shardkv.acceptor.specs cimport (
     ROUTE_KEYED,
     ROUTE_LOCAL,
@@ -38,6 +39,7 @@ from shardkv.errors import OUT_OF_MEMORY, wrong_arity
 cdef enum:
     SHOWN_MAX = 128            # bytes of an unknown command that its error shows
 
+HTTP_WORDS = (b"post", b"host:")
 NO_AUTH = "NOAUTH Authentication required."
 LOADING = "LOADING Redis is loading the dataset in memory"
 
@@ -62,16 +64,16 @@ cdef class Router:
 
     cdef Spec *_check(self, Client *client):
         cdef Frame *frame = &client.frame
-        cdef const char *data = client.input + client.start
+        cdef const char *data = frame_bytes(client)
         cdef Spec *spec = self.table.find(data + frame.spans[0].offset, frame.spans[0].length)
         cdef Spec *container
         if spec == NULL:
-            return self._reject(client, NULL, self._unknown(client, NULL))
+            return self._unknown_command(client)
         if spec.flags & SPEC_CONTAINER and frame.argc > 1:
             container = spec
             spec = self.table.find_sub(container, data + frame.spans[1].offset, frame.spans[1].length)
             if spec == NULL:
-                return self._reject(client, NULL, self._unknown(client, container))
+                return self._reject(client, NULL, self._unknown_text(client, container))
         if <int64_t>frame.argc != spec.arity if spec.arity > 0 else <int64_t>frame.argc < -spec.arity:
             return self._reject(client, spec, wrong_arity(self.table.commands[spec.id].name))
         if self.hub.require_auth and not client.authenticated and not spec.flags & SPEC_NO_AUTH:
@@ -91,7 +93,13 @@ cdef class Router:
         reject(self.hub, client, &self.stats[spec.id] if spec != NULL else NULL, text)
         return NULL
 
-    cdef str _unknown(self, Client *client, Spec *container):
+    cdef Spec *_unknown_command(self, Client *client):
+        if frame_argument(client, 0, SHOWN_MAX).lower() in HTTP_WORDS:
+            abort_http(self.hub, client)
+            return NULL
+        return self._reject(client, NULL, self._unknown_text(client, NULL))
+
+    cdef str _unknown_text(self, Client *client, Spec *container):
         cdef uint32_t index, shown_words = min(client.frame.argc, <uint32_t>SHOWN_MAX)
         words = [frame_argument(client, index, SHOWN_MAX).decode("latin-1") for index in range(shown_words)]
         if container != NULL:

@@ -9,8 +9,7 @@ Python) after TURN_US at the latest:
 Invariants
  1. Sockets are edge-triggered, and a socket is registered once in its life.
  2. Nothing here waits.
- 3. `sleeping` is set, fenced, and every reply ring looked at again, before the process may block (shardkv/stats.pxd,
-    invariant 2).
+ 3. The process blocks as shardkv/sleep.pxd says. It sleeps for records always, for room while clients wait for it.
 """
 from libc.stdint cimport uint64_t
 
@@ -49,6 +48,7 @@ cdef class Turn:
     cdef void _schedule(self)
     cdef bint _linger(self) noexcept nogil
     cdef bint _may_sleep(self) noexcept nogil
+    cdef bint _may_serve_stalled(self) noexcept nogil
     cdef int _poll(self, int timeout_ms) except -1
     cdef void _accept(self, uint64_t word)
     cdef void _open(self, int fd, const void *peer, bint is_unix)

@@ -2,7 +2,7 @@
 import os
 
 from libc.errno cimport errno
-from libc.stdint cimport uint64_t, uintptr_t
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
@@ -35,9 +35,10 @@ from shardkv.acceptor.net cimport (
 )
 from shardkv.acceptor.router cimport Router
 from shardkv.acceptor.specs cimport CommandTable
-from shardkv.atomic cimport atomic_fence, atomic_store_relaxed, ticks
+from shardkv.atomic cimport ticks
 from shardkv.ring cimport RingPair
-from shardkv.segment cimport SegmentStore
+from shardkv.segment cimport SegmentStore, named_requests
+from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, fall_asleep, stay_awake
 from shardkv.stats cimport BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED
 
 cdef extern from "<sched.h>" nogil:
@@ -53,7 +54,7 @@ cdef class Turn:
         self, loop: object, server: object, table: CommandTable, assignment: dict, page: ControlPage, calls: object
     ) -> None:
         """Opens the rings of acceptor `assignment["index"]` and takes its listening sockets."""
-        cdef SegmentStore segments = SegmentStore(assignment["folder"])
+        cdef SegmentStore segments = SegmentStore(assignment["folder"], assignment["index"], assignment["epoch"])
         cdef Division division
         cdef Router router
         cdef int index = assignment["index"]
@@ -62,11 +63,12 @@ cdef class Turn:
         self.turn_ticks = page.header.ticks_per_ms * TURN_US // 1000
         self.clients = ClientTable(assignment["epoch"])
         pairs = [RingPair.open(f"{assignment['folder']}/ring-{index}-{w}") for w in range(assignment["workers"])]
+        segments.sweep(set().union(*(named_requests(pair) for pair in pairs)))
         self.requests = Requests(page, pairs, assignment["worker_wake"], segments, self.clients.epoch)
         self.replies = Replies(pairs, self.clients, self.requests, segments, server)
         division = Division(table, page, index, self.requests)
         router = Router(table, page, index, division, calls)
-        self.progress = Progress(self.clients, router)
+        self.progress = Progress(self.clients, router, self.requests)
         self.hub = router.hub = division.hub = self.replies.hub = &self.progress.hub
         self.hub.counters = self.block.counters
         self.hub.counters[<int>CONNECTED_CLIENTS] = self.hub.counters[<int>BLOCKED_CLIENTS] = 0
@@ -92,14 +94,16 @@ cdef class Turn:
 
     def turn(self) -> None:
         """Serves until there is nothing to do, for about a millisecond."""
-        atomic_store_relaxed(&self.block.sleeping, 0)
+        cdef bint may_sleep = False
+        stay_awake(&self.block.sleeping)
         self.scheduled = self.hub.cold = False
         self.turning = True
         try:
-            if not self._serve(ticks() + self.turn_ticks):
-                self._schedule()
+            may_sleep = self._serve(ticks() + self.turn_ticks)
         finally:
             self.turning = False
+            if not may_sleep:
+                self._schedule()
 
     cdef bint _serve(self, uint64_t deadline) except -1:
         """Goes round until it may sleep (True), or something else has to run (False)."""
@@ -109,14 +113,14 @@ cdef class Turn:
             events = self._poll(timeout)
             self.progress.run_queue()
             self.requests.publish()
-            if self.replies.drain():
-                self.progress.retry_stalled()
-                self.progress.run_queue()
-                self.requests.publish()
+            self.replies.drain()
+            self.progress.retry_stalled()
+            self.progress.run_queue()
+            self.requests.publish()
             self.progress.flush()
             self.clients.free_removed()
             timeout = 0
-            if self.hub.queue_first == NULL and not self._linger() and self._may_sleep():
+            if self.hub.queue_first == self.hub.dirty == NULL and not self._linger() and self._may_sleep():
                 if events == 0 or self.hub.cold:
                     return True
                 timeout = 1
@@ -132,7 +136,7 @@ cdef class Turn:
         if timeout_ms:
             with nogil:
                 count = epoll_wait(self.epoll, events, EVENTS, timeout_ms)
-            atomic_store_relaxed(&self.block.sleeping, 0)
+            stay_awake(&self.block.sleeping)
         else:
             count = epoll_wait(self.epoll, events, EVENTS, 0)
         self.tell_time()
@@ -160,12 +164,20 @@ cdef class Turn:
         return self.replies.waiting()
 
     cdef bint _may_sleep(self) noexcept nogil:
-        atomic_store_relaxed(&self.block.sleeping, 1)
-        atomic_fence()
-        if self.replies.waiting():
-            atomic_store_relaxed(&self.block.sleeping, 0)
+        cdef uint64_t reasons = SLEEPS_FOR_RECORDS | (SLEEPS_FOR_ROOM if self.requests.waiting else 0)
+        fall_asleep(&self.block.sleeping, reasons)
+        if self.replies.waiting() or self._may_serve_stalled():
+            stay_awake(&self.block.sleeping)
             return False
         return True
+
+    cdef bint _may_serve_stalled(self) noexcept nogil:
+        cdef uint32_t worker
+        if self.requests.waiting:
+            for worker in range(self.requests.workers):
+                if self.requests.may_serve(worker):
+                    return True
+        return False
 
     cdef void _schedule(self):
         if not self.scheduled:

@@ -3,18 +3,16 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 from collections.abc import Iterator
 
 from shardkv.config.kinds import format_memory
+from shardkv.descriptors import raise_limit
 
 # Room that an empty instance needs in its arena folder, in bytes: an arena takes its first pages and some to grow, the
 # control page holds counters of all processes.
 ROOM_PER_ARENA = 2 << 20
 ROOM_PER_PROCESS = 192 << 10
 RING_PAIR_BYTES = (2 << 20) + 8192
-# Descriptors of an acceptor beside clients, sockets and event descriptors: streams, log, files while they are mapped.
-SPARE_DESCRIPTORS = 32
 
 
 class StartError(Exception):
@@ -64,18 +62,10 @@ def _no_room(folder: str, size: int, error: OSError) -> str:
 def fit_descriptors(maxclients: int, others: int) -> tuple[int, str]:
     """Raises the soft limit on descriptors so that `maxclients` fit beside `others`.
 
-    Answers how many do, and a warning if that is not all. Raises StartError when not a single client does.
+    Returns how many do, and a warning if that is not all. Raises StartError when not a single client does.
     """
     needed = maxclients + others
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return maxclients, ""
-    try:
-        top = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
-        soft = top
-    except (OSError, ValueError):
-        pass
+    soft = raise_limit(needed)
     if soft >= needed:
         return maxclients, ""
     if soft <= others:

@@ -12,7 +12,6 @@ What a fork carries along that a child must not have
 """
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import os
@@ -27,6 +26,7 @@ from typing import NoReturn
 import shardkv
 from shardkv.control import Channel, Message
 from shardkv.log import Log
+from shardkv.supervisor.child import block_signals, give_back_code, part_from, restore_signals
 
 # By kind: the module whose `main(assignment, channel)` runs the child and returns its exit status. Named, not imported:
 # the supervisor knows of them no more than that.
@@ -34,18 +34,18 @@ PROGRAMS = {"acceptor": "shardkv.acceptor.process", "worker": "workers.process"}
 ROLES = {"acceptor": "A", "worker": "W"}
 EXIT_CRASH = 70  # an exception that nothing caught
 
-_PR_SET_PDEATHSIG = 1
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_libc = ctypes.CDLL(None, use_errno=True)
 _mains: dict[str, Callable[[Message, Channel], int]] = {}
 
 
 def load_programs() -> None:
     """Imports what children run. From here on the pages of all that is imported are shared by all processes."""
+    gc.disable()  # all of it stays
     _find_beside_us("workers")
     for kind, name in PROGRAMS.items():
         _mains[kind] = importlib.import_module(name).main
     gc.freeze()  # a child's collector does not look at it, and so does not write to it
+    gc.enable()
+    give_back_code()
 
 
 def _find_beside_us(package: str) -> None:
@@ -63,62 +63,32 @@ def fork(assignment: Message, descriptors: Iterable[int]) -> tuple[int, Channel]
     """
     supervisor = os.getpid()
     ours, theirs = Channel.pair()
-    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    block_signals()
     try:
         pid = os.fork()
         if not pid:
-            keep = {0, 1, 2, theirs.fileno(), *descriptors}
-            _run(assignment, Channel(theirs), keep, supervisor, unblocked)
+            _run(assignment, Channel(theirs), [theirs.fileno(), *descriptors], supervisor)
     except OSError:
         ours.close()
         raise
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+        restore_signals()
         theirs.close()
     return pid, ours
 
 
-def _run(
-    assignment: Message, channel: Channel, keep: set[int], supervisor: int, unblocked: set[int | signal.Signals]
-) -> NoReturn:
+def _run(assignment: Message, channel: Channel, keep: list[int], supervisor: int) -> NoReturn:
     status = EXIT_CRASH
     try:
-        os.setpgid(0, 0)
-        _set_signals(unblocked)
-        _die_with(supervisor)
-        _close_all_but(keep)
+        signal.set_wakeup_fd(-1)
+        part_from(supervisor, keep)
+        restore_signals()
         status = _mains[assignment["kind"]](assignment, channel)
     except BaseException:
         settings = assignment["settings"]
         log = Log(ROLES[assignment["kind"]], settings.get("loglevel", "notice"), settings.get("logfile", ""))
-        log.warning(f"an error that nothing expected ends this process:\n{traceback.format_exc()}")
+        log.warning("an error that nothing expected ends this process")
+        for line in traceback.format_exc().splitlines():
+            log.warning(line)
     finally:
         os._exit(status)
-
-
-def _set_signals(unblocked: set[int | signal.Signals]) -> None:
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-
-
-def _die_with(supervisor: int) -> None:
-    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-    # A supervisor that died before sent no signal.
-    if os.getppid() != supervisor:
-        os._exit(0)
-
-
-def _close_all_but(keep: set[int]) -> None:
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in keep:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # the one that listed the others
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)

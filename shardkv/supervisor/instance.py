@@ -2,11 +2,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from dataclasses import dataclass, field
 
 from shardkv.config import Settings
+from shardkv.descriptors import beside_clients
 from shardkv.layout import Identity, Layout, LayoutError, instance_name
 from shardkv.ring import RingError, RingPair
 from shardkv.stats import ControlPage, ControlPageError
@@ -32,7 +32,7 @@ class Instance:
     worker_wake: list[int]
     acceptor_wake: list[int]
     warnings: list[str] = field(default_factory=list)
-    run_id: str = field(default_factory=lambda: secrets.token_hex(20))
+    run_id: str = field(default_factory=lambda: os.urandom(20).hex())
 
     def listening(self, acceptor: int) -> list[int]:
         """Descriptors of an acceptor's listening sockets."""
@@ -90,7 +90,7 @@ def _prepare_locked(settings: Settings, config_file: str, layout: Layout, lock: 
     warnings = [checks.backlog_warning(settings.number("tcp-backlog"))]
     warnings += checks.memory_warnings(settings.number("maxmemory"))
     listeners, unix = _listen(settings, acceptors)
-    others = checks.SPARE_DESCRIPTORS + acceptors + workers + max(map(len, listeners))
+    others = beside_clients(acceptors, workers, max(map(len, listeners)))
     maxclients, warning = checks.fit_descriptors(settings.number("maxclients"), others)
     warnings.append(warning)
     settings.apply({"maxclients": str(maxclients)})

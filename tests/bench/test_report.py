@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench import facts, fill, generator, load, memory, rates, report, rivals
+from bench import chart, facts, fill, generator, load, memory, rates, report, rivals
 
 VERSIONS = {"shardkv": "1.0", "redis": "7.0.15", "redis8": "8.2.3", "valkey": "9.1.2"}
 HOW = {"rounds": 5, "clients": 50, "keys": 1_000_000, "seconds": 0.5, "workers": "auto", "versions": VERSIONS}
@@ -40,7 +40,7 @@ def results() -> dict[str, Any]:
         "large": {"set": transfer, "get": transfer},
         "start": {
             "ready": {"shardkv": {"ms": 200.4, "all_ms": [200.4]}, "redis": {"ms": 15.0, "all_ms": [15.0]}},
-            "pss": {"shardkv": {"1": 20_000_000, "3": 30_000_000}, "redis": {"1": 5_000_000}},
+            "pss": {"shardkv": {"1": 20 << 20, "3": 30 << 20}, "redis": {"1": 5 << 20}},
         },
         "idle": {"shardkv": {"acceptor": 0.1, "worker": 0.25}, "redis": {"server": 0.2}},
         "death": {
@@ -87,7 +87,7 @@ def test_facts_are_told() -> None:
     assert said["CPU µs of a GET at depth 16"] == "worker 1.00"
     assert said["from start to ready with 3 workers, warm"] == "200 ms (redis-server 15 ms)"
     pss = said["memory of all processes after the start (PSS)"]
-    assert pss == "1 worker 20 MB, 3 workers 30 MB (redis-server 5 MB)"
+    assert pss == "1 worker 20 MiB, 3 workers 30 MiB (redis-server 5 MiB)"
     pauses = "median 20.0 ms, longest 30.0 ms (without a kill 1.0 ms), 0 wrong replies"
     assert said["longest pause of a client when all workers are killed under load, 3 kills"] == pauses
     assert said["from an acceptor's death until new connections are served, 2 kills"].startswith("median 45.0 ms")
@@ -123,6 +123,12 @@ def test_rivals_that_were_not_there_have_no_column() -> None:
         "rows": {"1": {"get": row(SERVERS[:2])}},
     }
     assert "| GET | 60,000 | 1.20 |" in report.markdown(alone).splitlines()
+
+
+def test_the_chart_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="make bench installs it")
+    chart.draw(results(), tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_readme_gets_the_figures_between_its_marks(tmp_path: Path) -> None:

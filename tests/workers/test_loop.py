@@ -86,7 +86,7 @@ class Instance:
         self.acceptor, self.other = (FakeAcceptor(RingPair.open(str(folder / f"ring-{n}-0"))) for n in range(2))
         self.log = folder / "log"
         self.assignment: dict[str, Any] = {
-            "index": 0, "acceptors": 2, "workers": 1, "folder": str(folder), "fresh": True, "died": 0,
+            "index": 0, "epoch": 1, "acceptors": 2, "workers": 1, "folder": str(folder), "fresh": True, "died": 0,
             "settings": {"databases": "16", "logfile": str(self.log)}, "secret": current_secret().hex(),
             "worker_wake": [os.eventfd(0, os.EFD_NONBLOCK)],
             "acceptor_wake": [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2)],

@@ -4,18 +4,19 @@ from libc.string cimport memcpy
 from shardkv.atomic cimport ticks
 from shardkv.hashing cimport hash_key
 from workers.memory.arena cimport Arena
+from workers.memory.buckets cimport (
+    BucketHeader, TableGrave, TableRoot, directory_index, directory_words, grave_index, grave_slot, home_of,
+    bucket_at, bucket_slots, slot_entry, slot_expiring, slot_tag, tag_of, word_bucket, word_slots,
+)
 from workers.memory.collections cimport OWNS_BLOCKS, GroupRoot, StreamRoot, TreeHead, ZsetRoot
 from workers.memory.collections cimport DeadBlock, KeyspaceRoot
 from workers.memory.databases cimport Found
 from workers.memory.entry cimport (
-    HAS_EXPIRY, HASH_TABLE, LIST_TREE, LONG, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, ZSET_TREE,
-    Box, EntryView, entry_format, entry_has_key, entry_size, entry_view,
+    COMPACT, HAS_EXPIRY, HASH_TABLE, LIST_TREE, LONG, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED,
+    ZSET_TREE, Box, EntryView, entry_format, entry_has_key, entry_length, entry_size, entry_view, item_format,
+    item_size,
 )
 from workers.memory.keyspace cimport Keyspace
-from workers.memory.segments cimport (
-    SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, grave_index, grave_slot, home_of,
-    segment_at, segment_slots, slot_entry, slot_expiring, slot_tag, tag_of, word_segment, word_slots,
-)
 from workers.memory.table cimport (
     Place, table_find, table_insert, table_make, table_moved, table_random, table_remove,
 )
@@ -174,7 +175,7 @@ def prefetch(Keyspace keyspace, db: int, key: bytes) -> None:
 
 
 def moved() -> int:
-    """Entries moved between table segments in this process."""
+    """Entries moved between table buckets in this process."""
     return table_moved()
 
 
@@ -194,7 +195,7 @@ cdef int expect_found(Keyspace keyspace, int db, bytes key, Found *found) except
 # -- what is reachable
 
 cdef bint same_place(Place left, Place right):
-    return left.entry == right.entry and left.segment == right.segment and left.slot == right.slot
+    return left.entry == right.entry and left.bucket == right.bucket and left.slot == right.slot
 
 
 cdef int own_entry(Arena arena, uint64_t entry, list blocks) except -1:
@@ -215,22 +216,22 @@ cdef int own_entry(Arena arena, uint64_t entry, list blocks) except -1:
     return 0
 
 
-cdef int own_segment(Arena arena, uint64_t segment, uint64_t first, list blocks) except -1:
-    cdef SegmentHeader *header = segment_at(arena, segment)
+cdef int own_bucket(Arena arena, uint64_t bucket, uint64_t first, list blocks) except -1:
+    cdef BucketHeader *header = bucket_at(arena, bucket)
     cdef uint64_t at
-    blocks.append(segment)
+    blocks.append(bucket)
     for at in range(first, <uint64_t>header.slots + header.spill):
-        if segment_slots(header)[at]:
-            own_entry(arena, slot_entry(segment_slots(header)[at]), blocks)
+        if bucket_slots(header)[at]:
+            own_entry(arena, slot_entry(bucket_slots(header)[at]), blocks)
     return 0
 
 
 cdef int own_table(Arena arena, TableRoot *table, uint64_t begun, list blocks) except -1:
-    cdef uint64_t segment
+    cdef uint64_t bucket
     if table.directory:
         blocks.append(table.directory)
-        for segment in distinct(arena, table, begun):
-            own_segment(arena, segment, 0, blocks)
+        for bucket in distinct(arena, table, begun):
+            own_bucket(arena, bucket, 0, blocks)
     return 0
 
 
@@ -281,7 +282,7 @@ def owned(Keyspace keyspace) -> list[int]:
         values += table.deepest
         first = grave_slot(<TableGrave *>arena.at(dead))
         for index in distinct(arena, table, grave_index(<TableGrave *>arena.at(dead))):
-            own_segment(arena, index, first, blocks)
+            own_bucket(arena, index, first, blocks)
             first = 0
         dead = (<TableGrave *>arena.at(dead)).next
     assert values == root.dead_values
@@ -295,16 +296,16 @@ def reaped(Keyspace keyspace) -> tuple[int, int]:
 
 cdef list distinct(Arena arena, TableRoot *table, uint64_t index):
     cdef list offsets = []
-    cdef uint64_t segment
+    cdef uint64_t bucket
     while index >> table.depth == 0:
-        segment = word_segment(directory_words(arena, table)[index])
-        offsets.append(segment)
-        index += <uint64_t>1 << (table.depth - segment_at(arena, segment).depth)
+        bucket = word_bucket(directory_words(arena, table)[index])
+        offsets.append(bucket)
+        index += <uint64_t>1 << (table.depth - bucket_at(arena, bucket).depth)
     return offsets
 
 
-def segments(Keyspace keyspace, db: int) -> list[dict[str, int]]:
-    """Checks the table's invariants, and answers its segments' headers."""
+def buckets(Keyspace keyspace, db: int) -> list[dict[str, int]]:
+    """Checks the table's invariants, and answers its buckets' headers."""
     cdef Arena arena = keyspace.arena
     cdef TableRoot *table = <TableRoot *>arena.at(keyspace.table_of(db))
     return check_table(arena, table)
@@ -316,7 +317,7 @@ def probes(Keyspace keyspace, db: int, key: bytes) -> tuple[int, int]:
     cdef TableRoot *table = <TableRoot *>arena.at(keyspace.table_of(db))
     cdef uint64_t hash = hash_key(key, len(key)), passed = 0, compared = 0
     cdef uint64_t word = directory_words(arena, table)[directory_index(hash, table.depth)]
-    cdef uint64_t *slot = segment_slots(segment_at(arena, word_segment(word))) + home_of(tag_of(hash), word_slots(word))
+    cdef uint64_t *slot = bucket_slots(bucket_at(arena, word_bucket(word))) + home_of(tag_of(hash), word_slots(word))
     while slot_tag(slot[0]) != tag_of(hash):
         assert slot[0] != 0
         slot += 1
@@ -330,7 +331,7 @@ def probes(Keyspace keyspace, db: int, key: bytes) -> tuple[int, int]:
 
 
 cdef list check_table(Arena arena, TableRoot *table):
-    cdef SegmentHeader *header
+    cdef BucketHeader *header
     cdef uint64_t index = 0, span, at, used = 0, with_expiry = 0, word
     headers = []
     if table.directory == 0:
@@ -338,13 +339,13 @@ cdef list check_table(Arena arena, TableRoot *table):
         return headers
     while index >> table.depth == 0:
         word = directory_words(arena, table)[index]
-        header = segment_at(arena, word_segment(word))
+        header = bucket_at(arena, word_bucket(word))
         assert header.depth <= table.depth and word_slots(word) == header.slots
         span = <uint64_t>1 << (table.depth - header.depth)
         assert index % span == 0
         for at in range(span):
             assert directory_words(arena, table)[index + at] == word
-        check_segment(arena, header, index // span)
+        check_bucket(arena, header, index // span)
         used += header.used
         with_expiry += header.expiring
         headers.append(dict(header[0]))
@@ -354,12 +355,12 @@ cdef list check_table(Arena arena, TableRoot *table):
     return headers
 
 
-cdef int check_segment(Arena arena, SegmentHeader *header, uint64_t prefix) except -1:
-    cdef uint64_t *slots = segment_slots(header)
+cdef int check_bucket(Arena arena, BucketHeader *header, uint64_t prefix) except -1:
+    cdef uint64_t *slots = bucket_slots(header)
     cdef uint64_t at, hash, home, used = 0, with_expiry = 0, last_tag = 0, first_of_run = 0
     cdef uint64_t size = header.slots + header.spill
     cdef EntryView view
-    assert sizeof(SegmentHeader) + 8 * size <= arena.usable(arena.offset_of(header))
+    assert sizeof(BucketHeader) + 8 * size <= arena.usable(arena.offset_of(header))
     assert slots[size - 1] == 0
     for at in range(size):
         if slots[at] == 0:
@@ -420,7 +421,7 @@ cdef class BareTable:
     def directory_words(self) -> int:
         return 1 << (<TableRoot *>self.arena.at(self.root)).depth
 
-    def segments(self) -> int:
+    def buckets(self) -> int:
         return len(distinct(self.arena, <TableRoot *>self.arena.at(self.root), 0))
 
 
@@ -433,6 +434,14 @@ def format_entry(type: int, key: bytes, value: bytes, expiry: int, clock: int) -
     return bytes(buffer)
 
 
+def format_item(type: int, key: bytes, value: bytes, expiry: int) -> bytes:
+    """An item of a collection as it lies in a block of item_size bytes."""
+    buffer = bytearray(item_size(len(key), len(value), expiry >= 0))
+    cdef char *at = buffer
+    memcpy(item_format(at, type, key, len(key), len(value), expiry), <const char *>value, len(value))
+    return bytes(buffer)
+
+
 def parse_entry(data: bytes) -> dict[str, object]:
     cdef EntryView view
     entry_view(<char *>data, 0, &view)
@@ -440,6 +449,7 @@ def parse_entry(data: bytes) -> dict[str, object]:
         "type": view.type, "key": view.key[:view.key_length], "value": view.value[:view.value_length],
         "expiry": view.expiry, "clock": view.clock,
         "has_expiry": bool(view.flags & HAS_EXPIRY), "long": bool(view.flags & LONG),
+        "compact": bool(view.flags & COMPACT), "length": entry_length(<char *>data, &view),
     }
 
 

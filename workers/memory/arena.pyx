@@ -16,7 +16,7 @@ from workers.memory.format cimport (
     UNBACKED,
     PageInfo,
 )
-from workers.memory.journal cimport JOURNAL_KEEP
+from workers.memory.journal cimport JOURNAL_KEEP, journal_reserve
 
 import os
 import resource
@@ -36,6 +36,7 @@ CAPACITY_MIN = 1 << 20              # bytes of heap that `capacity` may ask for
 CAPACITY_DEFAULT_MIN = GIB
 CAPACITY_MAX = 768 * GIB            # keeps every offset below 2^40
 JOURNAL_MIN = 64 << 20
+FIRST_PAGES = 128                   # of the heap, provided with the arena: the reserve, and what an empty keyspace takes
 ALIGN = HEADER_BYTES
 
 
@@ -119,9 +120,9 @@ cdef class Arena(Slabs):
             header.capacity_pages = pages
             memcpy(header.secret, hash_secret(), SECRET_BYTES)
             arena.infos = <PageInfo *>(arena.base + header.pages_start)
-            arena.back_to(1)
-            arena.infos[0].kind = RESERVED
             header.top_page = 1
+            arena.back_to(1 + FIRST_PAGES)
+            arena.infos[0].kind = RESERVED
             os.rename(draft, path)
         except BaseException:
             if os.path.exists(draft):
@@ -229,6 +230,8 @@ cdef class Arena(Slabs):
     cdef int recover(self, bint fresh) except -1:
         """Rolls back what is open and brings what is not journalled in line (invariant 4 of pages.pxd)."""
         cdef ArenaHeader *header = self.header
+        cdef uint64_t kept
+        self.ready_journal(min(journal_reserve(header.backed_pages), header.journal_limit))
         if not fresh and header.commit[header.journal_slot] != header.journal_position:
             self.interrupted_slot, self.interrupted_position = header.journal_slot, header.journal_position
         if self.journal_open():
@@ -243,8 +246,10 @@ cdef class Arena(Slabs):
                 fault = str(error)
         if fault:
             raise ArenaError(f"arena {self.path} is damaged ({fault}): restore it, or move it away to start empty")
+        kept = max(<uint64_t>JOURNAL_KEEP, self.journal_ready)
+        self.punch(header.journal_start + kept, header.journal_limit - kept)
         self.lower_backed(header.top_page)
-        self.punch(header.journal_start + JOURNAL_KEEP, header.journal_limit - JOURNAL_KEEP)
+        self.restore_reserve()
         if fresh:
             punch_unbacked(self)
             memset(header.commit, 0, sizeof(header.commit))

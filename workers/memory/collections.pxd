@@ -23,8 +23,8 @@ Invariants
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from workers.memory.arena cimport Arena
+from workers.memory.buckets cimport TableRoot
 from workers.memory.entry cimport Box, EntryView
-from workers.memory.segments cimport TableRoot
 from workers.memory.tree cimport TreeRoot
 
 cdef enum TreeOwns:

@@ -4,12 +4,12 @@ from libc.string cimport memcpy
 
 from shardkv.atomic cimport prefetch
 from shardkv.hashing cimport hash_key
+from workers.memory.buckets cimport TableGrave, bucket_at, directory_words, word_bucket
 from workers.memory.entry cimport (
     HASH_TABLE, LIST_TREE, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, ZSET_TREE, entry_box,
-    entry_size, entry_view,
+    entry_length, entry_view,
 )
 from workers.memory.journal cimport Vector, vector_push
-from workers.memory.segments cimport TableGrave, directory_words, segment_at, word_segment
 from workers.memory.table cimport Place, table_dismantle, table_each, table_find, table_insert, table_make, table_unlink
 from workers.memory.tree cimport (
     TreeCursor, tree_blocks, tree_build, tree_dismantle, tree_first, tree_init, tree_item, tree_next,
@@ -228,7 +228,7 @@ cdef uint64_t clone_entry(Arena source, Arena target, uint64_t entry, uint64_t t
     cdef Box box
     cdef uint64_t made
     entry_view(source.base, entry, &view)
-    made = clone_block(source, target, entry, entry_size(view.key_length, view.value_length, view.expiry >= 0))
+    made = clone_block(source, target, entry, entry_length(source.base, &view))
     if view.type >= STRING_BOXED:
         collection_copy(source, target, &view, &box)
         memcpy(target.at(made) + (view.value - source.at(entry)), &box, sizeof(Box))
@@ -393,16 +393,16 @@ cdef uint64_t items_estimate(Measure *measure, uint64_t count) noexcept:
 cdef uint64_t table_memory(Arena arena, uint64_t table, uint64_t samples) except? 0xFFFFFFFFFFFFFFFF:
     cdef TableRoot *root = <TableRoot *>arena.at(table)
     cdef Measure measure
-    cdef uint64_t index = 0, segment
+    cdef uint64_t index = 0, bucket
     if root.directory == 0:
         return 0
     measure.arena, measure.samples = <void *>arena, samples
     measure.seen = measure.items = 0
     measure.blocks = arena.usable(root.directory)
     while index >> root.depth == 0:
-        segment = word_segment(directory_words(arena, root)[index])
-        measure.blocks += arena.usable(segment)
-        index += <uint64_t>1 << (root.depth - segment_at(arena, segment).depth)
+        bucket = word_bucket(directory_words(arena, root)[index])
+        measure.blocks += arena.usable(bucket)
+        index += <uint64_t>1 << (root.depth - bucket_at(arena, bucket).depth)
     table_each(arena, table, measure_entry, &measure)
     return measure.blocks + items_estimate(&measure, root.count)
 

@@ -1,7 +1,7 @@
 """Random numbers and choices: see dice.pxd. The generator is a counter that is mixed well (SplitMix64)."""
 import os
 
-from workers.memory.segments cimport TableRoot
+from workers.memory.buckets cimport TableRoot
 from workers.memory.table cimport table_each, table_random
 
 cdef enum:

@@ -3,6 +3,9 @@
 Journal entry, written so that the journal can be walked backwards: the old bytes padded to 8, then one word
 `offset << 16 | length`. Longer saves are cut into pieces of at most SAVE_MAX bytes. Saving a word is 16 bytes.
 
+A transaction that has written JOURNAL_FEW bytes remembers from there on which words it has saved, in private memory, and
+saves none twice: so what goes through many items one by one writes each node, bitmap and counter that they share once.
+
 Invariants
  1. An entry is complete, then `journal_used` covers it, then the caller may change the bytes: compiler barriers keep
     that order, which is all that is needed against our own death (memory in a shared mapping outlives the process as
@@ -11,22 +14,29 @@ Invariants
     and commit[journal_slot] != journal_position; so `begin` must name a position other than the slot's last. The two
     words name the transaction from `begin` until its commit or rollback: who dies in it is known even if it has saved
     nothing.
- 3. Undoing reads the journal and writes elsewhere: a death while undoing is answered by undoing again.
+ 3. Undoing reads the journal and writes elsewhere: after a death while undoing all is undone again.
  4. Pages are touched only after `provide` said they are there.
  5. Within a transaction the first save of some bytes is what counts. Who remembers having saved them need not do it
     again: `transaction` tells one transaction from all others of this process.
  6. `fresh` is the root of a table that this transaction has made, root and all, or 0. What it is made of is given back
     by a rollback, so nothing in it is saved. `begin` forgets it; so must whatever undoes a part of a transaction.
+ 7. The first `journal_reserve(backed_pages)` bytes of the journal are provided from the arena's making to its end, a part
+    of the heap that grows with it: the heap grows only where the journal can. So in a full file system whatever writes
+    no more than that still works. The bound is stated in arena.pxd.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 from shardkv.atomic cimport compiler_barrier
-from workers.memory.format cimport ArenaHeader
+from workers.memory.format cimport PAGE_SHIFT, ArenaHeader
 
 cdef enum:
     SAVE_MAX = 65528
-    JOURNAL_STEP = 262144       # bytes provided at first; then as much again each time, up to JOURNAL_KEEP
+    JOURNAL_STEP = 262144       # bytes provided at a time, at least; as much again as there is, up to JOURNAL_KEEP
     JOURNAL_KEEP = 4194304      # bytes that stay provided between transactions
+    JOURNAL_FEW = 65536         # bytes: in a longer journal no word is saved twice
+    RESERVE_SHIFT = 6           # a 64th of the heap is there for the journal …
+    RESERVE_MIN = 1048576       # … at least this
+    RESERVE_MAX = 67108864      # … and at most this
 
 cdef struct Vector:
     # A growing list of words in private memory.
@@ -35,6 +45,23 @@ cdef struct Vector:
     size_t room
 
 cdef int vector_push(Vector *vector, uint64_t item) except -1
+
+cdef struct Chunk:
+    # 64 words of the arena, and which of them this transaction has saved.
+    uint64_t number             # of the chunk, plus 1; 0 = nothing here
+    uint64_t saved              # a bit a word
+
+cdef struct Chunks:
+    # A hash table of them in private memory, by number, probed linearly.
+    Chunk *items
+    uint64_t size               # a power of two, or 0
+    uint64_t used
+    uint64_t transaction        # they speak of
+
+cdef inline uint64_t journal_reserve(uint64_t heap_pages) noexcept nogil:
+    """Bytes of the journal that are there whatever happens, in an arena with a heap of so many pages."""
+    cdef uint64_t bytes = heap_pages << PAGE_SHIFT >> RESERVE_SHIFT
+    return min(max(bytes, <uint64_t>RESERVE_MIN), <uint64_t>RESERVE_MAX)
 
 # Crash points, for tests: while > 0 it counts down, and at zero the process kills itself with SIGKILL.
 cdef int64_t crash_countdown
@@ -51,6 +78,8 @@ cdef class Journal:
     cdef int fd
     cdef uint64_t mapped                # bytes
     cdef uint64_t journal_ready         # bytes of the journal that are provided
+    cdef uint64_t journal_plain         # below it bytes are provided, and saved without asking whether they have been
+    cdef Chunks chunks
     cdef readonly uint32_t slot         # what `begin` named
     cdef uint64_t position
     cdef uint64_t transaction           # counts `begin`
@@ -59,7 +88,9 @@ cdef class Journal:
     cdef int provide(self, uint64_t offset, uint64_t length) except -1          # OutOfMemory when there is no room
     cdef void unmap(self) noexcept
     cdef void punch(self, uint64_t offset, uint64_t length) noexcept            # gives the pages back to the system
-    cdef int provide_journal(self, uint64_t length) except -1
+    cdef int provide_journal(self, uint64_t length) except -1                   # more than what is provided
+    cdef int provide_journal_to(self, uint64_t length) except -1
+    cdef void ready_journal(self, uint64_t length) noexcept                     # so much of it is provided
     cdef void close_journal(self) noexcept                                      # after commit or undo
     cdef bint journal_open(self) noexcept
     cdef void undo(self) noexcept
@@ -67,6 +98,10 @@ cdef class Journal:
 
     cdef void begin(self, uint32_t slot, uint64_t position) noexcept
     cdef int save(self, uint64_t offset, uint64_t length) except -1
+    cdef int save_unsaved(self, uint64_t offset, uint64_t length) except -1
+    cdef int append(self, uint64_t offset, uint64_t length) except -1
+    cdef Chunk *chunk_of(self, uint64_t number) noexcept                        # NULL: no memory to remember it
+    cdef bint grow_chunks(self) noexcept
     cdef int put64(self, uint64_t offset, uint64_t value) except -1
     cdef int put32(self, uint64_t offset, uint32_t value) except -1
     cdef int write(self, uint64_t offset, const char *data, uint64_t length) except -1
@@ -81,8 +116,8 @@ cdef class Journal:
         """Saves one aligned word: `save` for the hot paths."""
         cdef uint64_t used = self.header.journal_used
         cdef uint64_t *entry
-        if used + 16 > self.journal_ready:
-            self.provide_journal(used + 16)
+        if used + 16 > self.journal_plain:
+            return self.save_unsaved(self.offset_of(word), 8)
         crash_point()
         entry = <uint64_t *>(self.base + self.header.journal_start + used)
         entry[0] = word[0]

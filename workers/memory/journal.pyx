@@ -1,10 +1,12 @@
 """The mapped file and its undo journal: see journal.pxd."""
 from libc.errno cimport EINTR
-from libc.stdlib cimport realloc
+from libc.stdlib cimport calloc, free as free_memory, realloc
+from libc.string cimport memset
 from posix.mman cimport munmap
 from posix.signal cimport kill
 from posix.unistd cimport close, getpid
 from shardkv.atomic cimport compiler_barrier
+from workers.memory.format cimport PAGE_BYTES
 
 import os
 from collections.abc import Callable
@@ -20,6 +22,9 @@ cdef extern from "<fcntl.h>" nogil:
 cdef extern from "<signal.h>" nogil:
     int SIGKILL
 
+cdef extern from *:
+    int lowest_bit "__builtin_ctzll"(uint64_t word) nogil
+
 
 cdef object crash_witness = None
 
@@ -27,7 +32,7 @@ cdef object crash_witness = None
 def crash_after(count: int, witness: Callable[[], int] | None = None) -> None:
     """Kills this process at its `count`-th crash point from now; 0 disarms. For tests.
 
-    With a `witness` nobody dies: it is called there, may look at what a death would leave, and answers after how many
+    With a `witness` nobody dies: it is called there, may look at what a death would leave, and returns after how many
     more points it is to be called again (0: never).
     """
     global crash_countdown, crash_witness
@@ -61,8 +66,24 @@ cdef int vector_push(Vector *vector, uint64_t item) except -1:
     return 0
 
 
+cdef enum:
+    CHUNKS_MIN = 1024
+    CHUNKS_KEPT = 4096          # between transactions
+    CHUNKS_MAX = 4194304        # 64 MiB; a transaction that saves words of more chunks than fit saves some twice
+
+
 cdef inline uint64_t padded(uint64_t length) noexcept nogil:
     return (length + 7) & ~<uint64_t>7
+
+
+cdef inline uint64_t bits(uint64_t first, uint64_t count) noexcept nogil:
+    """A word with `count` bits set from bit `first` on; both together are at most 64, and count is not 0."""
+    return <uint64_t>-1 >> (64 - count) << first
+
+
+cdef inline uint64_t place_of(uint64_t number, uint64_t size) noexcept nogil:
+    """Where a chunk is looked for first."""
+    return (number * <uint64_t>0x9E3779B97F4A7C15) >> 32 & (size - 1)
 
 
 cdef class Journal:
@@ -72,6 +93,7 @@ cdef class Journal:
 
     def __dealloc__(self):
         self.unmap()
+        free_memory(self.chunks.items)
 
     # -- the file
 
@@ -103,6 +125,12 @@ cdef class Journal:
 
     cdef int save(self, uint64_t offset, uint64_t length) except -1:
         """Keeps the old content of reachable bytes about to change. Raises OutOfMemory when the journal cannot grow."""
+        if length <= SAVE_MAX and self.header.journal_used + padded(length) + 8 <= self.journal_plain:
+            return self.append(offset, length)
+        return self.save_unsaved(offset, length)
+
+    cdef int append(self, uint64_t offset, uint64_t length) except -1:
+        """Writes entries, in pieces, without asking what has been saved."""
         cdef uint64_t used, piece, room
         cdef char *entry
         while length:
@@ -123,6 +151,65 @@ cdef class Journal:
             length -= piece
         return 0
 
+    # -- what a long transaction has saved
+
+    cdef int save_unsaved(self, uint64_t offset, uint64_t length) except -1:
+        """`save`, of those words only that this transaction is not known to have saved."""
+        cdef uint64_t word = offset >> 3, end = (offset + length + 7) >> 3
+        cdef uint64_t stop, first, count, wanted
+        cdef Chunk *chunk
+        if length > SAVE_MAX:
+            return self.append(offset, length)
+        while word < end:
+            stop = min(end, (word | 63) + 1)
+            chunk = self.chunk_of(word >> 6)
+            if chunk == NULL:
+                self.append(word << 3, (stop - word) << 3)
+            else:
+                wanted = bits(word & 63, stop - word) & ~chunk.saved
+                while wanted:
+                    first = lowest_bit(wanted)
+                    count = lowest_bit(~(wanted >> first)) if wanted >> first != <uint64_t>-1 else 64
+                    self.append(((word & ~<uint64_t>63) + first) << 3, count << 3)
+                    chunk.saved |= bits(first, count)
+                    wanted &= ~bits(first, count)
+            word = stop
+        return 0
+
+    cdef Chunk *chunk_of(self, uint64_t number) noexcept:
+        cdef Chunks *chunks = &self.chunks
+        cdef uint64_t at
+        if chunks.transaction != self.transaction:
+            memset(chunks.items, 0, chunks.size * sizeof(Chunk))
+            chunks.used, chunks.transaction = 0, self.transaction
+        if chunks.used * 4 >= chunks.size * 3 and not self.grow_chunks():
+            return NULL
+        at = place_of(number, chunks.size)
+        while chunks.items[at].number != 0:
+            if chunks.items[at].number == number + 1:
+                return &chunks.items[at]
+            at = (at + 1) & (chunks.size - 1)
+        chunks.items[at].number = number + 1
+        chunks.used += 1
+        return &chunks.items[at]
+
+    cdef bint grow_chunks(self) noexcept:
+        """Doubles the table; returns 0, and leaves it as it is, when there is no memory for that."""
+        cdef Chunks *chunks = &self.chunks
+        cdef uint64_t size = max(<uint64_t>CHUNKS_MIN, 2 * chunks.size), index, at
+        cdef Chunk *items = <Chunk *>calloc(size, sizeof(Chunk)) if size <= CHUNKS_MAX else NULL
+        if items == NULL:
+            return False
+        for index in range(chunks.size):
+            if chunks.items[index].number:
+                at = place_of(chunks.items[index].number - 1, size)
+                while items[at].number:
+                    at = (at + 1) & (size - 1)
+                items[at] = chunks.items[index]
+        free_memory(chunks.items)
+        chunks.items, chunks.size = items, size
+        return True
+
     cdef int put64(self, uint64_t offset, uint64_t value) except -1:
         """Saves and stores an aligned word."""
         return self.set_word(<uint64_t *>(self.base + offset), value)
@@ -141,22 +228,36 @@ cdef class Journal:
 
     cdef int provide_journal(self, uint64_t length) except -1:
         cdef uint64_t limit = self.header.journal_limit
-        cdef uint64_t ready = self.journal_ready
+        cdef uint64_t step = max(<uint64_t>JOURNAL_STEP, min(self.journal_ready, <uint64_t>JOURNAL_KEEP))
         if length > limit:
             raise OutOfMemory(f"{self.path}: the command changes more than the journal's {limit} bytes can undo")
-        ready += max(<uint64_t>JOURNAL_STEP, min(ready, <uint64_t>JOURNAL_KEEP))
-        ready = min(limit, max(ready, length))
-        self.provide(self.header.journal_start + self.journal_ready, ready - self.journal_ready)
-        self.journal_ready = ready
+        try:
+            self.provide_journal_to(min(limit, max(self.journal_ready + step, length)))
+        except OutOfMemory:
+            self.provide_journal_to(min(limit, length + PAGE_BYTES))    # may fit where a whole step does not
         return 0
 
+    cdef int provide_journal_to(self, uint64_t length) except -1:
+        if length > self.journal_ready:
+            self.provide(self.header.journal_start + self.journal_ready, length - self.journal_ready)
+            self.ready_journal(length)
+        return 0
+
+    cdef void ready_journal(self, uint64_t length) noexcept:
+        self.journal_ready = length
+        self.journal_plain = min(length, <uint64_t>JOURNAL_FEW)
+
     cdef void close_journal(self) noexcept:
+        cdef uint64_t kept = max(<uint64_t>JOURNAL_KEEP, journal_reserve(self.header.backed_pages))
         compiler_barrier()
         self.header.journal_used = 0
         compiler_barrier()
-        if self.journal_ready > JOURNAL_KEEP:
-            self.punch(self.header.journal_start + JOURNAL_KEEP, self.journal_ready - JOURNAL_KEEP)
-            self.journal_ready = JOURNAL_KEEP
+        if self.journal_ready > kept:
+            self.punch(self.header.journal_start + kept, self.journal_ready - kept)
+            self.ready_journal(kept)
+        if self.chunks.size > CHUNKS_KEPT:
+            free_memory(self.chunks.items)
+            self.chunks.items, self.chunks.size, self.chunks.used = NULL, 0, 0
 
     cdef bint journal_open(self) noexcept:
         cdef ArenaHeader *header = self.header

@@ -11,7 +11,7 @@ cdef enum:
     # of the worker has as many as fit into its time.
     REAP_BUDGET = 32            # entries, items or blocks freed
     REAP_US = 100               # of a step: after that no transaction begins
-    EXPIRE_BUDGET = 256         # segments looked at, keys and fields deleted
+    EXPIRE_BUDGET = 256         # buckets looked at, keys and fields deleted
 
 cdef class Keyspace(Strings):
     cdef uint64_t reaped                   # values freed from the graveyard
@@ -38,7 +38,7 @@ cdef class Keyspace(Strings):
     # 0 at the end.
     cdef uint64_t scan(self, int db, uint64_t cursor, list into) except? 0xFFFFFFFFFFFFFFFF
     # The worker's own work, each in a transaction of the caller (COMMIT_INTERNAL), each bounded:
-    # Active expiry; budget: table segments looked at, keys and fields deleted; answers how many keys and fields.
+    # Active expiry; budget: table buckets looked at, keys and fields deleted; answers how many keys and fields.
     cdef int expire_some(self, int budget) except -1
     # Frees from the graveyard, about `budget` entries or blocks, and gives pages back; 1 = more to do.
     cdef int reap(self, int budget) except -1

@@ -3,13 +3,13 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy
 
 from shardkv.hashing cimport hash_key
+from workers.memory.buckets cimport TableRoot
 from workers.memory.collections cimport (
     KeyspaceRoot, bury_table, collection_copy, collection_memory, collections_reap,
 )
 from workers.memory.databases cimport Database
 from workers.memory.dice cimport roll
 from workers.memory.entry cimport HASH_TABLE, STRING_BOXED, Box, EntryView, entry_box, entry_view
-from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport table_earliest, table_expired, table_random, table_scan, table_unlink
 from workers.memory.timers cimport timer_forget
 

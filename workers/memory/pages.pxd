@@ -19,10 +19,15 @@ Invariants
     Death between leaves pages that are there in a run marked as if they were not.
  6. Providing a page and giving it back cost the system about a microsecond each. So no step is longer than GROW_MAX or
     GIVE_PAGES, unless a block is; and only the worker's own work gives pages back, never a command.
+ 7. Behind `top_page` `heap_reserve` pages are kept backed, for deleting in a full arena: taking things out may need a
+    smaller node, pack or table for what stays. A transaction that finds nothing else takes from them (`borrowed`), and
+    commits only if it leaves no more bytes in use than it found. Growth provides them again behind the new top; it tries
+    that first, so that they come back as soon as there is room. Only where what lies behind a sunken top was given back
+    to the system, and something else took that room meanwhile, there are fewer.
 """
 from libc.stdint cimport uint32_t, uint64_t
 from workers.memory.format cimport FREE, FREE_TAIL, PageInfo
-from workers.memory.journal cimport Journal, Vector
+from workers.memory.journal cimport Journal, Vector, journal_reserve
 
 cdef enum:
     GROW_MIN = 64               # pages the heap grows by at least: 256 KiB, rising with its size
@@ -32,12 +37,14 @@ cdef enum:
     GIVE_PAGES = 128            # given back in one step at most …
     GIVE_RUNS = 8               # … of so many runs
     FIT_LOOKS = 16              # runs looked at in a list that holds shorter and longer ones
+    HEAP_RESERVE_SHIFT = 14     # the heap's reserve is a quarter of the journal's: this many bits less, in pages
 
 cdef class PageHeap(Journal):
     cdef PageInfo *infos
     cdef Vector taken           # (page, pages) taken from UNBACKED runs in this transaction: a rollback punches them
     cdef Vector released        # (page, pages) made UNBACKED in this transaction: punched after its commit
     cdef uint64_t backed_below  # lowest UNBACKED page that `top_page` has sunk below in this transaction, else 2^64 - 1
+    cdef bint borrowed          # this transaction has taken pages of the reserve
     cdef bint giving            # the slack was exceeded, and is not yet down to half
 
     cdef uint64_t take_run(self, uint64_t pages) except 0           # first page; not yet described; OutOfMemory
@@ -49,9 +56,13 @@ cdef class PageHeap(Journal):
     cdef int link_run(self, uint64_t page, uint64_t pages, int backing) except -1
     cdef int unlink_run(self, uint64_t page) except -1
     cdef uint64_t find_run(self, uint64_t pages, int backing) noexcept
+    cdef bint top_has(self, uint64_t pages) noexcept
+    cdef bint provide_again(self, uint64_t page, uint64_t pages) except -1
     cdef uint64_t take_top(self, uint64_t pages) except 0
     cdef uint64_t grow_step(self) noexcept
     cdef int back_to(self, uint64_t page) except -1
+    cdef bint back_reserve(self, uint64_t page, uint64_t step) except -1
+    cdef void restore_reserve(self) noexcept
     cdef int merge(self, uint64_t *page, uint64_t *pages, int backing) except -1
     cdef bint punch_loose(self) noexcept
     cdef bint release_idle(self) except -1
@@ -67,5 +78,9 @@ cdef inline uint64_t run_before(PageInfo *infos, uint64_t page) noexcept nogil:
     if left.kind == FREE:
         return page - 1
     return 0
+
+cdef inline uint64_t heap_reserve(uint64_t top_page) noexcept nogil:
+    """Pages that are kept backed behind the top."""
+    return journal_reserve(top_page) >> HEAP_RESERVE_SHIFT
 
 cdef int bin_of(uint64_t pages) noexcept nogil      # the list a free run of `pages` belongs to

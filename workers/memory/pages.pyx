@@ -10,7 +10,7 @@ from workers.memory.format cimport (
     PAGE_SHIFT,
     UNBACKED,
 )
-from workers.memory.journal cimport crash_point, vector_push
+from workers.memory.journal cimport crash_point, journal_reserve, vector_push
 
 from shardkv.errors import OutOfMemory
 
@@ -63,20 +63,31 @@ cdef class PageHeap(Journal):
         cdef uint64_t length
         cdef int backing = BACKED
         if page == 0:
-            if self.header.top_page + pages <= self.header.backed_pages:
-                return self.take_top(pages)
             page = self.find_run(pages, UNBACKED)
-            if page == 0:
+            if page == 0 or self.top_has(pages) or not self.provide_again(page, pages):
                 return self.take_top(pages)
             backing = UNBACKED
-            vector_push(&self.taken, page)
-            vector_push(&self.taken, pages)
-            self.provide(self.header.heap_start + (page << PAGE_SHIFT), pages << PAGE_SHIFT)
         length = self.infos[page].pages
         self.unlink_run(page)
         if length > pages:
             self.link_run(page + pages, length - pages, backing)
         return page
+
+    cdef inline bint top_has(self, uint64_t pages) noexcept:
+        """Whether so many pages behind the top are there beside the reserve."""
+        cdef uint64_t end = self.header.top_page + pages
+        return end + heap_reserve(end) <= self.header.backed_pages
+
+    cdef bint provide_again(self, uint64_t page, uint64_t pages) except -1:
+        """Provides pages of an UNBACKED run; returns 0 when there is no room for them."""
+        vector_push(&self.taken, page)
+        vector_push(&self.taken, pages)
+        try:
+            self.provide(self.header.heap_start + (page << PAGE_SHIFT), pages << PAGE_SHIFT)
+        except OutOfMemory:
+            self.taken.size -= 2
+            return False
+        return True
 
     cdef uint64_t find_run(self, uint64_t pages, int backing) noexcept:
         """A free run of at least `pages`, near to the shortest there is; 0 if there is none."""
@@ -94,27 +105,45 @@ cdef class PageHeap(Journal):
     cdef uint64_t take_top(self, uint64_t pages) except 0:
         cdef uint64_t page = self.header.top_page
         cdef uint64_t capacity = self.header.capacity_pages
-        cdef uint64_t backed = self.header.backed_pages
         cdef uint64_t end = page + pages
-        cdef uint64_t target
         if pages > capacity or end > capacity:
             raise OutOfMemory(f"{self.path}: its {capacity << PAGE_SHIFT} bytes of address space are used up")
-        if end > backed:
-            target = min(end + self.grow_step(), capacity)
-            try:
-                self.back_to(target)
-            except OutOfMemory:
-                self.back_to(end)     # what is needed may fit where a whole step does not
+        if not self.top_has(pages) and not self.back_reserve(end, self.grow_step()) and not self.back_reserve(end, 0):
+            if end > self.header.backed_pages:
+                raise OutOfMemory(f"{self.path}: no room for {pages} more pages")
+            self.borrowed = True
         self.set_word(&self.header.top_page, end)
         return page
+
+    cdef bint back_reserve(self, uint64_t page, uint64_t step) except -1:
+        """Provides the reserve behind a top at `page`, and `step` pages more; returns 0 when there is no room for it."""
+        cdef uint64_t reserve = page + heap_reserve(page)
+        if reserve > self.header.capacity_pages:
+            return False
+        try:
+            self.back_to(min(reserve + step, self.header.capacity_pages))
+        except OutOfMemory:
+            return False
+        return True
+
+    cdef void restore_reserve(self) noexcept:
+        """Provides the reserve behind the top as it is, as far as there is room."""
+        cdef uint64_t page = self.header.top_page + heap_reserve(self.header.top_page)
+        try:
+            self.back_to(min(page, self.header.capacity_pages))
+        except OutOfMemory:
+            pass
 
     cdef uint64_t grow_step(self) noexcept:
         return max(<uint64_t>GROW_MIN, min(<uint64_t>GROW_MAX, self.header.top_page >> 3))
 
     cdef int back_to(self, uint64_t page) except -1:
-        """Provides the heap, and its part of the page table, up to `page`."""
+        """Provides the heap, its part of the page table and the journal's reserve, up to `page`."""
         cdef uint64_t backed = self.header.backed_pages
         cdef uint64_t count = page - backed
+        if page <= backed:
+            return 0
+        self.provide_journal_to(min(journal_reserve(page), self.header.journal_limit))
         self.provide(self.offset_of(&self.infos[backed]), count * sizeof(PageInfo))
         self.provide(self.header.heap_start + (backed << PAGE_SHIFT), count << PAGE_SHIFT)
         self.header.backed_pages = page
@@ -135,7 +164,7 @@ cdef class PageHeap(Journal):
         return self.punch_loose() or self.release_idle()
 
     cdef bint punch_loose(self) noexcept:
-        """Gives back pages above backed_pages, the last first; answers whether there were any."""
+        """Gives back pages above backed_pages, the last first; returns whether there were any."""
         cdef uint64_t end = self.header.loose_end
         cdef uint64_t page = self.header.backed_pages
         if end <= page:
@@ -147,7 +176,7 @@ cdef class PageHeap(Journal):
         return True
 
     cdef bint release_idle(self) except -1:
-        """Marks free runs UNBACKED, longest first, until half the slack is left; answers whether there are more."""
+        """Marks free runs UNBACKED, longest first, until half the slack is left; returns whether there are more."""
         cdef uint64_t slack = max(<uint64_t>IDLE_KEEP, self.header.top_page >> 4)
         cdef uint64_t room = GIVE_PAGES
         cdef uint64_t page, pages
@@ -207,15 +236,18 @@ cdef class PageHeap(Journal):
         cdef uint64_t heap = self.header.heap_start
         cdef uint64_t top = self.header.top_page
         cdef size_t i
+        cdef uint64_t reserve = heap_reserve(top)
         if committed and self.backed_below < self.header.backed_pages:
             self.lower_backed(self.backed_below)
-        if self.header.backed_pages > top + IDLE_KEEP:
-            self.lower_backed(top + self.grow_step())
+            self.restore_reserve()
+        if self.header.backed_pages > top + reserve + IDLE_KEEP:
+            self.lower_backed(top + reserve + self.grow_step())
         for i in range(0, spans.size, 2):
             self.punch(heap + (spans.items[i] << PAGE_SHIFT), spans.items[i + 1] << PAGE_SHIFT)
         self.taken.size = 0
         self.released.size = 0
         self.backed_below = <uint64_t>-1
+        self.borrowed = False
 
     cdef void lower_backed(self, uint64_t page) noexcept:
         """Leaves what is backed from `page` on to `give_back`."""

@@ -266,6 +266,8 @@ cdef class Slabs(PageHeap):
         cdef bint changed
         if self.frees.size:
             self.apply_frees()
+        if self.borrowed and self.used_delta > 0:
+            raise OutOfMemory(f"{self.path}: no room but what is kept for deleting")
         changed = self.header.journal_used > 0
         if changed:
             if self.used_delta:

@@ -1,12 +1,12 @@
-"""Table: an extendible hash table in the arena. It grows a segment at a time, never all at once.
+"""Table: an extendible hash table in the arena. It grows a bucket at a time, never all at once.
 
-A table is a 32-byte TableRoot anywhere in reachable memory (the structs are in segments.pxd). Its directory is a
+A table is a 32-byte TableRoot anywhere in reachable memory (the structs are in buckets.pxd). Its directory is a
 block of a TableGrave, unused while the table is alive, and 2^depth words, indexed by the hash's top `depth` bits. A
 word is
 
-    slots of the segment 24 bits | offset of the segment 40 bits                        (high to low)
+    slots of the bucket 24 bits | offset of the bucket 40 bits                          (high to low)
 
-so that a lookup reads no header. A segment is a SegmentHeader, then u64 slot[slots + spill]. A slot is 0 (empty) or
+so that a lookup reads no header. A bucket is a BucketHeader, then u64 slot[slots + spill]. A slot is 0 (empty) or
 
     tag 26 bits | expiring 1 bit | entry offset >> 3, 37 bits                           (high to low)
 
@@ -14,27 +14,27 @@ The tag is hash bits 0..25; an entry's home slot is tag * slots >> 26. Slots in 
 home or as close behind it as the order allows, without wrap: the spill slots at the end take the overflow; insertion
 and deletion shift their neighbours. So a miss ends as early as a hit.
 
-Segments grow in steps of 1.25 from 8 to about 1000 slots, then split in two by the next hash bit; so the load stays
-between 0.6 and 0.85. Segments with a load below 0.25 are laid out anew, two half-segments with few entries become
+Buckets grow in steps of 1.25 from 8 to about 1000 slots, then split in two by the next hash bit; so the load stays
+between 0.6 and 0.85. Buckets with a load below 0.25 are laid out anew, two half-buckets with few entries become
 one, and a table without entries has no memory.
 
 Invariants
- 1. In the slots of a segment, those in use have ascending tags; none is before its home; no slot is empty between an
+ 1. In the slots of a bucket, those in use have ascending tags; none is before its home; no slot is empty between an
     entry's home and its place; the last one is empty.
- 2. Segments cover ranges of the hash's top bits, in the directory's order. A SCAN cursor is a place in the order
-    (segment's range, tag) with the depth of the segment it was in. Splitting leaves what lies before a cursor before it
+ 2. Buckets cover ranges of the hash's top bits, in the directory's order. A SCAN cursor is a place in the order
+    (bucket's range, tag) with the depth of the bucket it was in. Splitting leaves what lies before a cursor before it
     (and what a scan has seen of the second half behind it, to be seen twice); merging is noticed by the depth, and the
-    whole merged segment is scanned again. So a scan misses no entry that was there from its start to its end.
- 3. Growing writes new segments and swaps directory words: one segment an insertion, at most 1024 entries are moved.
+    whole merged bucket is scanned again. So a scan misses no entry that was there from its start to its end.
+ 3. Growing writes new buckets and swaps directory words: one bucket an insertion, at most 1024 entries are moved.
     (Only if hashes collide by design in more than their top bits is it more: the directory never has more than a word
-    for 64 entries, and segments grow instead.)
- 4. `earliest` is never later than the earliest expiry in the segment.
- 5. No two half-segments that could be merged are left by a removal that leaves one of them empty; so the last entry's
-    removal finds one segment, and frees it. Where a full arena prevents it, the next removal makes up for it. (A table
-    that was given room for many entries, whose hashes collide by design, may keep segments as long as it is there.)
+    for 64 entries, and buckets grow instead.)
+ 4. `earliest` is never later than the earliest expiry in the bucket.
+ 5. No two half-buckets that could be merged are left by a removal that leaves one of them empty; so the last entry's
+    removal finds one bucket, and frees it. Where a full arena prevents it, the next removal makes up for it. (A table
+    that was given room for many entries, whose hashes collide by design, may keep buckets as long as it is there.)
  6. Whoever knows the hashes' secret can make as many keys of one hash as they like. These are found one after the
     other, and keys with tags nearby are behind them: it costs time, linear in their number, at most 2^16 for keys at
-    the end of a segment (beyond it is OutOfMemory). Memory and directory stay linear in the table's entries.
+    the end of a bucket (beyond it is OutOfMemory). Memory and directory stay linear in the table's entries.
  7. A table that is `fresh` (journal.pxd) was empty when it became so, and all of its memory comes from this
     transaction: insertions into it are not saved.
 """
@@ -44,7 +44,7 @@ from workers.memory.arena cimport Arena
 cdef struct Place:
     # Where an entry was found, for replace and remove without another search. Dead after any other change to the table.
     uint64_t entry          # 0 = not found
-    uint64_t segment
+    uint64_t bucket
     uint64_t slot           # offset of the slot's word in the arena
 
 ctypedef int (*visit_entry)(void *context, uint64_t entry) except -1
@@ -73,17 +73,17 @@ cdef uint64_t table_scan(
 cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept
 # All entries; visit changes nothing, and ends the walk by answering other than 0, which table_each then answers too.
 cdef int table_each(Arena arena, uint64_t root, visit_entry visit, void *context) except -1
-# Takes entries whose expiry is <= now, in segments from `cursor` on; visit removes them. `budget` goes down by one
-# for each segment looked at and each entry
+# Takes entries whose expiry is <= now, in buckets from `cursor` on; visit removes them. `budget` goes down by one
+# for each bucket looked at and each entry
 # taken, and the walk ends when it is used up. Answers the next cursor (0 = wrapped). An entry that visit leaves, it
 # passes to table_replace, which keeps `earliest` right.
 cdef uint64_t table_expired(
     Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF
-# Looks at up to `most` entries with an expiry, of one segment that `seed` chooses; adds their expiries (unix ms) to
+# Looks at up to `most` entries with an expiry, of one bucket that `seed` chooses; adds their expiries (unix ms) to
 # `sum` and returns how many they were.
 cdef uint64_t table_sample_expiry(Arena arena, uint64_t root, uint64_t seed, uint64_t most, double *sum) noexcept
-# No entry in the segments that table_expired goes through from `cursor` to `end` (0 = the last) expires before this;
+# No entry in the buckets that table_expired goes through from `cursor` to `end` (0 = the last) expires before this;
 # INT64_MAX if none does.
 cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_t end) noexcept
 # Makes the table at `root` empty at once; answers its directory's block, whose TableGrave keeps what table_dismantle

@@ -1,31 +1,31 @@
-"""The table: see table.pxd for layout and invariants; segments.pyx lays segments out."""
+"""The table: see table.pxd for layout and invariants; buckets.pyx lays buckets out."""
 from libc.stdint cimport INT64_MAX
 from libc.string cimport memmove, memset
 
 from shardkv.atomic cimport prefetch
 from shardkv.hashing cimport hash_key
-from workers.memory.entry cimport EntryView, entry_expiry, entry_has_key, entry_view
-from workers.memory.segments cimport (
-    DEPTH_MAX, TAG_BITS, SegmentHeader, TableGrave, TableRoot, directory_index, directory_words, grave_index,
-    grave_slot, home_of, segment_at, segment_slots, segments_make_room, segments_moved, segments_start, segments_tidy,
-    slot_entry, slot_expiring, slot_tag, slot_word, tag_of, word_segment, word_slots,
+from workers.memory.buckets cimport (
+    DEPTH_MAX, TAG_BITS, BucketHeader, TableGrave, TableRoot, directory_index, directory_words, grave_index,
+    grave_slot, home_of, bucket_at, bucket_slots, buckets_make_room, buckets_moved, buckets_start, buckets_tidy,
+    slot_entry, slot_expiring, slot_tag, slot_word, tag_of, word_bucket, word_slots,
 )
+from workers.memory.entry cimport EntryView, entry_expiry, entry_has_key, entry_view
 
 cdef enum:
     CURSOR_TAG_BITS = 17        # of a SCAN cursor: position 26 bits | depth 5 bits | upper tag bits 17
-    SCAN_ENTRIES = 4            # at least, of one table_scan, unless the segment ends
-    SCAN_SEGMENTS = 16          # at most, of one table_scan
-    TAKEN_MAX = 128             # expired entries of one segment taken at a time
+    SCAN_ENTRIES = 4            # at least, of one table_scan, unless the bucket ends
+    SCAN_BUCKETS = 16          # at most, of one table_scan
+    TAKEN_MAX = 128             # expired entries of one bucket taken at a time
     UNFINISHED = 1 << DEPTH_MAX  # in a cursor of table_expired: it is not 0, even if nothing is passed yet
     RANDOM_TRIES = 256
-    PLACES = 1280               # of a directory word, for table_random: as many as a segment may have slots
+    PLACES = 1280               # of a directory word, for table_random: as many as a bucket may have slots
     AHEAD = 12                  # slots to prefetch ahead of the one that is visited
 
 
-cdef inline uint64_t *first_slot(Arena arena, TableRoot *table, uint64_t hash, uint64_t *segment) noexcept:
+cdef inline uint64_t *first_slot(Arena arena, TableRoot *table, uint64_t hash, uint64_t *bucket) noexcept:
     cdef uint64_t word = directory_words(arena, table)[directory_index(hash, table.depth)]
-    segment[0] = word_segment(word)
-    return segment_slots(segment_at(arena, segment[0])) + home_of(tag_of(hash), word_slots(word))
+    bucket[0] = word_bucket(word)
+    return bucket_slots(bucket_at(arena, bucket[0])) + home_of(tag_of(hash), word_slots(word))
 
 
 cdef Place table_find(Arena arena, uint64_t root, uint64_t hash, const char *key, uint64_t key_length) noexcept:
@@ -33,10 +33,10 @@ cdef Place table_find(Arena arena, uint64_t root, uint64_t hash, const char *key
     cdef uint64_t tag = tag_of(hash)
     cdef uint64_t *slot
     cdef Place place
-    place.entry = place.segment = place.slot = 0
+    place.entry = place.bucket = place.slot = 0
     if table.directory == 0:
         return place
-    slot = first_slot(arena, table, hash, &place.segment)
+    slot = first_slot(arena, table, hash, &place.bucket)
     while slot[0] != 0 and slot_tag(slot[0]) < tag:
         slot += 1
     while slot[0] != 0 and slot_tag(slot[0]) == tag:
@@ -50,18 +50,18 @@ cdef Place table_find(Arena arena, uint64_t root, uint64_t hash, const char *key
 
 cdef void table_prefetch_slot(Arena arena, uint64_t root, uint64_t hash) noexcept:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef uint64_t segment
+    cdef uint64_t bucket
     if table.directory:
-        prefetch(first_slot(arena, table, hash, &segment))
+        prefetch(first_slot(arena, table, hash, &bucket))
 
 
 cdef uint64_t table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef uint64_t segment, tag = tag_of(hash)
+    cdef uint64_t bucket, tag = tag_of(hash)
     cdef uint64_t *slot
     if table.directory == 0:
         return 0
-    slot = first_slot(arena, table, hash, &segment)
+    slot = first_slot(arena, table, hash, &bucket)
     while slot[0] != 0 and slot_tag(slot[0]) < tag:
         slot += 1
     if slot[0] == 0 or slot_tag(slot[0]) != tag:
@@ -72,12 +72,12 @@ cdef uint64_t table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) no
 
 # -- changing
 
-cdef inline int count_change(Arena arena, uint64_t root, uint64_t segment, int entries, int expiring) except -1:
+cdef inline int count_change(Arena arena, uint64_t root, uint64_t bucket, int entries, int expiring) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef SegmentHeader *header = segment_at(arena, segment)
+    cdef BucketHeader *header = bucket_at(arena, bucket)
     if root != arena.fresh:
         arena.save(root + 16, 16 if expiring else 8)
-        arena.save(segment, 8)
+        arena.save(bucket, 8)
     table.count += entries
     table.expiring += expiring
     header.used += entries
@@ -85,9 +85,9 @@ cdef inline int count_change(Arena arena, uint64_t root, uint64_t segment, int e
     return 0
 
 
-cdef inline int note_expiry(Arena arena, uint64_t segment, int64_t expiry) except -1:
+cdef inline int note_expiry(Arena arena, uint64_t bucket, int64_t expiry) except -1:
     """Keeps `earliest` right before an entry with an expiry is counted."""
-    cdef SegmentHeader *header = segment_at(arena, segment)
+    cdef BucketHeader *header = bucket_at(arena, bucket)
     if header.expiring == 0 or expiry < header.earliest:
         arena.set_word(<uint64_t *>&header.earliest, <uint64_t>expiry)
     return 0
@@ -95,7 +95,7 @@ cdef inline int note_expiry(Arena arena, uint64_t segment, int64_t expiry) excep
 
 cdef int table_make(Arena arena, uint64_t root, uint64_t count) except -1:
     arena.fresh = root
-    return segments_start(arena, root, count) if count else 0
+    return buckets_start(arena, root, count) if count else 0
 
 
 cdef int table_insert(
@@ -103,24 +103,24 @@ cdef int table_insert(
 ) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint64_t tag = tag_of(hash)
-    cdef SegmentHeader *header
+    cdef BucketHeader *header
     cdef uint64_t *slot
     cdef uint64_t *free_slot
     if table.directory == 0:
-        segments_start(arena, root, 0)
+        buckets_start(arena, root, 0)
     while True:
         table = <TableRoot *>arena.at(root)
-        slot = first_slot(arena, table, hash, &place.segment)
-        header = segment_at(arena, place.segment)
+        slot = first_slot(arena, table, hash, &place.bucket)
+        header = bucket_at(arena, place.bucket)
         if (header.used + 1) * <uint64_t>20 <= header.slots * <uint64_t>17:
             while slot[0] != 0 and slot_tag(slot[0]) <= tag:
                 slot += 1
             free_slot = slot
             while free_slot[0] != 0:
                 free_slot += 1
-            if free_slot < segment_slots(header) + header.slots + header.spill - 1:
+            if free_slot < bucket_slots(header) + header.slots + header.spill - 1:
                 break
-        segments_make_room(arena, root, hash)
+        buckets_make_room(arena, root, hash)
     place.entry = entry
     place.slot = arena.offset_of(slot)
     if root != arena.fresh:
@@ -128,8 +128,8 @@ cdef int table_insert(
     memmove(slot + 1, slot, <uint64_t>(<char *>free_slot - <char *>slot))
     slot[0] = slot_word(tag, expiry >= 0, entry)
     if expiry >= 0:
-        note_expiry(arena, place.segment, expiry)
-    return count_change(arena, root, place.segment, 1, expiry >= 0)
+        note_expiry(arena, place.bucket, expiry)
+    return count_change(arena, root, place.bucket, 1, expiry >= 0)
 
 
 cdef int table_replace(
@@ -141,15 +141,15 @@ cdef int table_replace(
         arena.put64(place.slot, word)
     place.entry = entry
     if expiry >= 0:
-        note_expiry(arena, place.segment, expiry)
+        note_expiry(arena, place.bucket, expiry)
     if (expiry >= 0) != (old_expiry >= 0):
-        return count_change(arena, root, place.segment, 0, 1 if expiry >= 0 else -1)
+        return count_change(arena, root, place.bucket, 0, 1 if expiry >= 0 else -1)
     return 0
 
 
 cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expiry) except -1:
-    cdef SegmentHeader *header = segment_at(arena, place.segment)
-    cdef uint64_t *slots = segment_slots(header)
+    cdef BucketHeader *header = bucket_at(arena, place.bucket)
+    cdef uint64_t *slots = bucket_slots(header)
     cdef uint64_t *slot = <uint64_t *>arena.at(place.slot)
     cdef uint64_t *last = slot
     cdef EntryView view
@@ -158,10 +158,10 @@ cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expi
     arena.save(place.slot, <uint64_t>(<char *>(last + 1) - <char *>slot))
     memmove(slot, slot + 1, <uint64_t>(<char *>last - <char *>slot))
     last[0] = 0
-    count_change(arena, root, place.segment, -1, -1 if old_expiry >= 0 else 0)
+    count_change(arena, root, place.bucket, -1, -1 if old_expiry >= 0 else 0)
     if (header.used * 4 < header.slots and header.slots > 8) or header.used == 0:
         entry_view(arena.base, place.entry, &view)
-        segments_tidy(arena, root, hash_key(view.key, view.key_length))
+        buckets_tidy(arena, root, hash_key(view.key, view.key_length))
     place.entry = 0
     return 0
 
@@ -174,16 +174,16 @@ cdef uint64_t table_scan(
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint64_t position = cursor >> 22 & 0x3FFFFFF, depth = cursor >> CURSOR_TAG_BITS & 31, tag = cursor & 0x1FFFF
     cdef uint64_t seen = 0, next_tag
-    cdef SegmentHeader *header
-    cdef int _segments
+    cdef BucketHeader *header
+    cdef int _buckets
     if table.directory == 0:
         return 0
-    for _segments in range(SCAN_SEGMENTS):
-        header = segment_at(arena, word_segment(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
+    for _buckets in range(SCAN_BUCKETS):
+        header = bucket_at(arena, word_bucket(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
         if header.depth < depth:        # merged since: what the cursor has passed of one half says nothing of the other
             tag = 0
         position = position >> (DEPTH_MAX - header.depth) << (DEPTH_MAX - header.depth)
-        next_tag = scan_segment(arena, header, tag, &seen, visit, context)
+        next_tag = scan_bucket(arena, header, tag, &seen, visit, context)
         if next_tag:
             return position << 22 | <uint64_t>header.depth << CURSOR_TAG_BITS | next_tag
         position += <uint64_t>1 << (DEPTH_MAX - header.depth)
@@ -195,11 +195,11 @@ cdef uint64_t table_scan(
     return position << 22
 
 
-cdef uint64_t scan_segment(
-    Arena arena, SegmentHeader *header, uint64_t tag, uint64_t *seen, visit_entry visit, void *context
+cdef uint64_t scan_bucket(
+    Arena arena, BucketHeader *header, uint64_t tag, uint64_t *seen, visit_entry visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF:
     """Visits a few entries from upper tag bits `tag` on, equal ones together; answers the next bits, 0 at the end."""
-    cdef uint64_t *slot = segment_slots(header)
+    cdef uint64_t *slot = bucket_slots(header)
     cdef uint64_t *end = slot + header.slots + header.spill
     cdef uint64_t upper, last = 0
     slot += home_of(tag << (TAG_BITS - CURSOR_TAG_BITS), header.slots)
@@ -217,10 +217,10 @@ cdef uint64_t scan_segment(
 
 
 cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept:
-    """Rolls a directory word and one of `width` places of it; each slot of a segment has one of the places of its
+    """Rolls a directory word and one of `width` places of it; each slot of a bucket has one of the places of its
     words, so every entry is as likely as any other. A place that is no slot in use is rolled again."""
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef SegmentHeader *header
+    cdef BucketHeader *header
     cdef uint64_t index = 0, place, size, width, span, rolled, _tries
     if table.count == 0:
         return 0
@@ -230,35 +230,35 @@ cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept:
         rolled = (rolled ^ rolled >> 27) * <uint64_t>0x94D049BB133111EB
         rolled ^= rolled >> 31
         index = directory_index(rolled, table.depth)
-        header = segment_at(arena, word_segment(directory_words(arena, table)[index]))
+        header = bucket_at(arena, word_bucket(directory_words(arena, table)[index]))
         size = header.slots + header.spill
         span = <uint64_t>1 << (table.depth - header.depth)
         width = PLACES if table.depth else size
         place = (index & (span - 1)) * width + ((rolled & <uint64_t>0xFFFFFFFF) * width >> 32)
         if size > span * width:         # hashes collide by design: no longer fair, but nothing is out of reach
             place = place * size // (span * width)
-        if place < size and segment_slots(header)[place] != 0:
-            return slot_entry(segment_slots(header)[place])
+        if place < size and bucket_slots(header)[place] != 0:
+            return slot_entry(bucket_slots(header)[place])
     while True:                         # sparse beyond luck: the next entry there is
-        header = segment_at(arena, word_segment(directory_words(arena, table)[index]))
+        header = bucket_at(arena, word_bucket(directory_words(arena, table)[index]))
         if header.used:
             place = 0
-            while segment_slots(header)[place] == 0:
+            while bucket_slots(header)[place] == 0:
                 place += 1
-            return slot_entry(segment_slots(header)[place])
+            return slot_entry(bucket_slots(header)[place])
         index = index + 1 & (<uint64_t>1 << table.depth) - 1
 
 
 cdef int table_each(Arena arena, uint64_t root, visit_entry visit, void *context) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef SegmentHeader *header
+    cdef BucketHeader *header
     cdef uint64_t *slots
     cdef uint64_t index = 0, at, size
     if table.directory == 0:
         return 0
     while index >> table.depth == 0:
-        header = segment_at(arena, word_segment(directory_words(arena, table)[index]))
-        slots = segment_slots(header)
+        header = bucket_at(arena, word_bucket(directory_words(arena, table)[index]))
+        slots = bucket_slots(header)
         size = header.slots + header.spill
         for at in range(size):
             if at + AHEAD < size and slots[at + AHEAD] != 0:
@@ -271,14 +271,14 @@ cdef int table_each(Arena arena, uint64_t root, visit_entry visit, void *context
 
 cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_t end) noexcept:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef SegmentHeader *header
+    cdef BucketHeader *header
     cdef uint64_t position = cursor & 0x3FFFFFF
     cdef int64_t earliest = INT64_MAX
     end = end & 0x3FFFFFF if end else <uint64_t>1 << DEPTH_MAX
     if table.directory == 0:
         return earliest
     while position < end:
-        header = segment_at(arena, word_segment(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
+        header = bucket_at(arena, word_bucket(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
         if header.expiring and header.earliest < earliest:
             earliest = header.earliest
         position = ((position >> (DEPTH_MAX - header.depth)) + 1) << (DEPTH_MAX - header.depth)
@@ -287,13 +287,13 @@ cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_
 
 cdef uint64_t table_sample_expiry(Arena arena, uint64_t root, uint64_t seed, uint64_t most, double *sum) noexcept:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef SegmentHeader *header
+    cdef BucketHeader *header
     cdef uint64_t *slots
     cdef uint64_t at, count = 0, position = seed & 0x3FFFFFF
     if table.expiring == 0:
         return 0
-    header = segment_at(arena, word_segment(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
-    slots = segment_slots(header)
+    header = bucket_at(arena, word_bucket(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
+    slots = bucket_slots(header)
     for at in range(<uint64_t>header.slots + header.spill):
         if count == most or count == header.expiring:
             break
@@ -307,30 +307,30 @@ cdef uint64_t table_expired(
     Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef uint64_t position = cursor & 0x3FFFFFF, segment, step
-    cdef SegmentHeader *header
+    cdef uint64_t position = cursor & 0x3FFFFFF, bucket, step
+    cdef BucketHeader *header
     cdef int taken
     while budget[0] > 0 and table.expiring:
-        segment = word_segment(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)])
-        header = segment_at(arena, segment)
+        bucket = word_bucket(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)])
+        header = bucket_at(arena, bucket)
         step = <uint64_t>1 << (DEPTH_MAX - header.depth)
         budget[0] -= 1
         if header.expiring and header.earliest <= now:
-            taken = take_expired(arena, segment, now, visit, context)
+            taken = take_expired(arena, bucket, now, visit, context)
             budget[0] -= taken
             table = <TableRoot *>arena.at(root)
             if taken == TAKEN_MAX:
-                continue                # perhaps more here, and the segment may be another now
+                continue                # perhaps more here, and the bucket may be another now
         position = (position & ~(step - 1)) + step
         if position >> DEPTH_MAX:
             return 0
     return position | UNFINISHED if table.expiring else 0
 
 
-cdef int take_expired(Arena arena, uint64_t segment, int64_t now, visit_entry visit, void *context) except -1:
-    """Visits up to TAKEN_MAX expired entries of a segment; answers how many. If fewer, `earliest` is exact then."""
-    cdef SegmentHeader *header = segment_at(arena, segment)
-    cdef uint64_t *slots = segment_slots(header)
+cdef int take_expired(Arena arena, uint64_t bucket, int64_t now, visit_entry visit, void *context) except -1:
+    """Visits up to TAKEN_MAX expired entries of a bucket; answers how many. If fewer, `earliest` is exact then."""
+    cdef BucketHeader *header = bucket_at(arena, bucket)
+    cdef uint64_t *slots = bucket_slots(header)
     cdef uint64_t taken[TAKEN_MAX]
     cdef uint64_t at, size = header.slots + header.spill
     cdef int64_t expiry, earliest = INT64_MAX
@@ -373,13 +373,13 @@ cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFF
 
 cdef int table_dismantle(Arena arena, uint64_t directory, int budget, visit_entry visit, void *context) except -1:
     cdef TableGrave *grave = <TableGrave *>arena.at(directory)
-    cdef SegmentHeader *header
-    cdef uint64_t index = grave_index(grave), at = grave_slot(grave), freed = 0, segment, size
+    cdef BucketHeader *header
+    cdef uint64_t index = grave_index(grave), at = grave_slot(grave), freed = 0, bucket, size
     cdef uint64_t *slots
     while index >> grave.root.depth == 0:
-        segment = word_segment(directory_words(arena, &grave.root)[index])
-        header = segment_at(arena, segment)
-        slots = segment_slots(header)
+        bucket = word_bucket(directory_words(arena, &grave.root)[index])
+        header = bucket_at(arena, bucket)
+        slots = bucket_slots(header)
         size = header.slots + header.spill
         while at < size and budget > 0:
             if at + AHEAD < size and slots[at + AHEAD] != 0:
@@ -394,7 +394,7 @@ cdef int table_dismantle(Arena arena, uint64_t directory, int budget, visit_entr
             grave.root.count -= freed
             grave.root.expiring = at << 32 | index
             return 0
-        arena.free(segment)
+        arena.free(bucket)
         at = 0
         index += <uint64_t>1 << (grave.root.depth - header.depth)
     arena.free(directory)
@@ -402,4 +402,4 @@ cdef int table_dismantle(Arena arena, uint64_t directory, int budget, visit_entr
 
 
 cdef uint64_t table_moved() noexcept:
-    return segments_moved()
+    return buckets_moved()

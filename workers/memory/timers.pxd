@@ -8,7 +8,7 @@ hash is to be swept, and whose value says how far a sweep has come:
 
 Invariants
  1. A hash with expiring fields has a timer, which is not later than the earliest of them; anything else has none.
- 2. Each step is bounded: so many segments and fields of a hash. What is left due stays due.
+ 2. Each step is bounded: so many buckets and fields of a hash. What is left due stays due.
  3. Taking timers and fields out needs no memory.
 """
 from libc.stdint cimport int64_t, uint64_t
@@ -29,6 +29,6 @@ cdef int timer_note(
 ) except -1
 cdef int timer_forget(Arena arena, uint64_t timers, uint64_t hash, const char *key, uint64_t length) except -1
 # Takes fields that expire up to `now` out of the hash whose table is at `root` and whose timer is at `place`, about
-# `budget` of them and of the segments looked at; sets the timer to when it is due again, or takes it out. Answers how
+# `budget` of them and of the buckets looked at; sets the timer to when it is due again, or takes it out. Answers how
 # many fields.
 cdef int timer_sweep(Arena arena, uint64_t timers, Place *place, uint64_t root, int64_t now, int *budget) except -1

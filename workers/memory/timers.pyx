@@ -3,10 +3,10 @@ from libc.stdint cimport INT64_MAX
 from libc.string cimport memcpy
 
 from shardkv.hashing cimport hash_key
+from workers.memory.buckets cimport TableRoot
 from workers.memory.entry cimport (
     STRING_BOXED, STRING_EMBEDDED, Box, EntryView, entry_expiry, entry_format, entry_size, entry_view,
 )
-from workers.memory.segments cimport TableRoot
 from workers.memory.table cimport (
     table_earliest, table_expired, table_find, table_insert, table_remove, table_replace,
 )

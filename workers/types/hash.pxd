@@ -7,7 +7,7 @@
 
 Invariants
  1. A packed hash becomes a table, never the other way. Converting is bounded by the limits; a table then grows a
-    segment at a time.
+    bucket at a time.
  2. A hash without fields is no key: who takes the last field out deletes the key, and its Found tells so.
  3. A field whose expiry has passed does not exist, though it is counted until it is swept out. A hash with expiring
     fields has a timer (workers/memory/timers.pxd), by which its database sweeps them out with no one reading; whoever

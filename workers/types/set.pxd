@@ -6,7 +6,7 @@
 
 Invariants
  1. A set goes from an encoding to a later one of this list, never back. Converting is bounded by the limits; a table
-    then grows a segment at a time.
+    then grows a bucket at a time.
  2. A set without members is no key: who takes the last member out deletes the key, and its Found tells so.
  3. Members are Elements (listpack.pxd): a number, or bytes that may also spell one. Bytes that are handed out are valid
     until the set changes.

@@ -5,7 +5,6 @@ Features that are not there (replicas, the append-only file, …) show what Redi
 from __future__ import annotations
 
 import os
-import platform
 import resource
 import sys
 import time
@@ -37,14 +36,14 @@ def server(facts: Facts) -> Iterator[str]:
     settings = facts.server.settings
     now = time.time_ns() // 1000
     uptime = max(0, now // 1000 - facts.server.page.started_ms) // 1000
-    system = platform.uname()
+    system = os.uname()
     yield f"redis_version:{REDIS_VERSION}"
     yield f"shardkv_version:{__version__}"
     yield "redis_git_sha1:00000000"
     yield "redis_git_dirty:0"
     yield "redis_build_id:0"
     yield "redis_mode:standalone"
-    yield f"os:{system.system} {system.release} {system.machine}"
+    yield f"os:{system.sysname} {system.release} {system.machine}"
     yield f"arch_bits:{64 if sys.maxsize > 1 << 32 else 32}"
     yield "monotonic_clock:POSIX clock_gettime"
     yield "multiplexing_api:epoll"

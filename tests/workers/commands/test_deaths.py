@@ -240,7 +240,7 @@ def sizes(name: str) -> list[str]:
 
 
 def fill_many(shard: Executor, group: str) -> None:
-    """Collections whose tables have several segments; half of a hash's fields expire."""
+    """Collections whose tables have several buckets; half of a hash's fields expire."""
     fill(shard, group, "large")
     for key in (b"a", b"b"):
         for number in range(0, MANY, 100):

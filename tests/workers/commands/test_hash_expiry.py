@@ -244,7 +244,7 @@ def test_sweeping_takes_bounded_steps_and_ends(budget: int) -> None:
             shard.run("dbsize", now_ms=NOW + step)
             slices, swept = 0, 0
             while done := in_background(shard, "expire_some", budget):
-                assert done <= budget + 300  # a segment's expired fields, in portions
+                assert done <= budget + 300  # a bucket's expired fields, in portions
                 swept += done
                 slices += 1
             assert slices >= swept // (budget + 300)

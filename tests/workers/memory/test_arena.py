@@ -195,8 +195,11 @@ def test_frees_that_overflow_the_journal_leave_the_transaction_open(arena: Arena
     small = transactions.run(lambda: [c.alloc(arena, 64) for _ in range(2000)])
     before = arena.fingerprint()
     transactions.begin()
-    while c.journal_used(arena) < 64 * MIB - 9000:
-        c.save(arena, block, min(65528, (64 * MIB - 8000 - c.journal_used(arena)) // 8 * 8))
+    while c.journal_used(arena) < 64 * MIB - 200_000:
+        c.save(arena, block, 131_072)
+    while c.journal_used(arena) < 64 * MIB - 200:       # what has been saved is not saved again, unless it is long
+        c.save(arena, block, 8)
+        block += 8
     for offset in small:
         c.free(arena, offset)
     with pytest.raises(OutOfMemory):
@@ -364,9 +367,9 @@ def test_a_file_size_limit_is_told(path: str) -> None:
 
 
 def test_a_tiny_arena_takes_little(arena: Arena) -> None:
-    assert arena.backed_bytes <= 256 * 1024
+    assert arena.backed_bytes <= 1792 * 1024        # most of it in reserve
     Transactions(arena).run(lambda: c.alloc(arena, 88))
-    assert arena.backed_bytes <= 1024 * 1024
+    assert arena.backed_bytes <= 2048 * 1024
 
 
 def test_freed_pages_return_to_the_system(arena: Arena) -> None:
@@ -640,5 +643,5 @@ def test_absurd_capacities_are_refused(path: str, capacity: int) -> None:
 def test_the_default_capacity_is_the_file_system(path: str) -> None:
     arena = Arena.open(path, 3, 4)
     assert arena.capacity >= 1 << 30
-    assert arena.backed_bytes <= 256 * 1024
+    assert arena.backed_bytes <= 1792 * 1024        # most of it in reserve
     arena.close()

@@ -83,7 +83,7 @@ class Store:
         """Every invariant of arena and tables; and all that is allocated is reachable, once."""
         self.arena.check()
         for db in range(self.keyspace.databases):
-            c.segments(self.keyspace, db)
+            c.buckets(self.keyspace, db)
         assert sorted(c.owned(self.keyspace)) == [offset for offset, _ in self.arena.allocated()]
 
 

@@ -71,8 +71,8 @@ class FakeConnection:
 class FakeServer:
     """Answers of workers and of the supervisor are looked up in `answers`; what was asked is kept."""
 
-    index, acceptors, workers = 0, 1, 2
-    run_id, config_file, epoch, loading = "f" * 40, "", 1, False
+    index, acceptors, workers, loading = 0, 1, 2, False
+    run_id, config_file, epoch = "f" * 40, "", 1
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(str(folder))

@@ -1,7 +1,7 @@
-"""Segments: how a table's slots are read, and how segments grow, split, shrink and merge. The layout and its invariants
+"""Buckets: how a table's slots are read, and how buckets grow, split, shrink and merge. The layout and its invariants
 are in table.pxd.
 
-A change of shape reads the slots' words into a buffer of this process, lays them out in a new segment, points the
+A change of shape reads the slots' words into a buffer of this process, lays them out in a new bucket, points the
 directory at it and frees the old one. Growing and merging read no entry: the words are sorted by tag, and the tag is
 all that a layout needs. Only splitting looks at the keys.
 """
@@ -12,15 +12,15 @@ cdef enum:
     TAG_BITS = 26
     DEPTH_MAX = 26
     SLOTS_MIN = 8
-    SLOTS_SPLIT = 1024          # a segment that would need more slots is split
-    STARTED_MAX = 640           # entries of a segment that is made for entries to come: at a load of two thirds
-    MERGED_MAX = 256            # half-segments with so few entries together become one
+    SLOTS_SPLIT = 1024          # a bucket that would need more slots is split
+    STARTED_MAX = 640           # entries of a bucket that is made for entries to come: at a load of two thirds
+    MERGED_MAX = 256            # half-buckets with so few entries together become one
     ENTRIES_PER_WORD = 64       # at least, before the directory is doubled
 
 cdef struct TableRoot:
     uint64_t directory      # offset of the directory's block; 0 = an empty table that has no memory yet
     uint32_t depth
-    uint32_t deepest        # segments whose own depth is `depth`; at 0 the directory is halved
+    uint32_t deepest        # buckets whose own depth is `depth`; at 0 the directory is halved
     uint64_t count          # entries
     uint64_t expiring       # entries with an expiry
 
@@ -29,7 +29,7 @@ cdef struct TableGrave:
     uint64_t next           # of the user's list of dead tables
     TableRoot root          # `expiring` and `deepest` mean something else here, see table_unlink and grave_index
 
-cdef struct SegmentHeader:
+cdef struct BucketHeader:
     uint32_t used
     uint32_t expiring
     uint32_t slots
@@ -67,23 +67,23 @@ cdef inline uint64_t directory_index(uint64_t hash, uint32_t depth) noexcept nog
 cdef inline uint64_t *directory_words(Arena arena, TableRoot *table) noexcept:
     return <uint64_t *>(arena.at(table.directory) + sizeof(TableGrave))
 
-cdef inline uint64_t word_segment(uint64_t word) noexcept nogil:
+cdef inline uint64_t word_bucket(uint64_t word) noexcept nogil:
     return word & <uint64_t>0xFFFFFFFFFF
 
 cdef inline uint64_t word_slots(uint64_t word) noexcept nogil:
     return word >> 40
 
-cdef inline SegmentHeader *segment_at(Arena arena, uint64_t segment) noexcept:
-    return <SegmentHeader *>arena.at(segment)
+cdef inline BucketHeader *bucket_at(Arena arena, uint64_t bucket) noexcept:
+    return <BucketHeader *>arena.at(bucket)
 
-cdef inline uint64_t *segment_slots(SegmentHeader *header) noexcept nogil:
+cdef inline uint64_t *bucket_slots(BucketHeader *header) noexcept nogil:
     return <uint64_t *>(header + 1)
 
-# Gives an empty table its first segments, for so many entries.
-cdef int segments_start(Arena arena, uint64_t root, uint64_t count) except -1
-# One step of growth for the segment of `hash`: larger, or split.
-cdef int segments_make_room(Arena arena, uint64_t root, uint64_t hash) except -1
-# After a removal: shrinks and merges around the segment of `hash`, and frees all when the table is empty. Without
+# Gives an empty table its first buckets, for so many entries.
+cdef int buckets_start(Arena arena, uint64_t root, uint64_t count) except -1
+# One step of growth for the bucket of `hash`: larger, or split.
+cdef int buckets_make_room(Arena arena, uint64_t root, uint64_t hash) except -1
+# After a removal: shrinks and merges around the bucket of `hash`, and frees all when the table is empty. Without
 # memory for that, leaves things as they are.
-cdef int segments_tidy(Arena arena, uint64_t root, uint64_t hash) except -1
-cdef uint64_t segments_moved() noexcept
+cdef int buckets_tidy(Arena arena, uint64_t root, uint64_t hash) except -1
+cdef uint64_t buckets_moved() noexcept

@@ -1,4 +1,4 @@
-"""Segments of a table: see segments.pxd, and table.pxd for the layout."""
+"""Buckets of a table: see buckets.pxd, and table.pxd for the layout."""
 from libc.stdint cimport INT64_MAX, uint16_t
 from libc.stdlib cimport realloc
 from libc.string cimport memset
@@ -24,19 +24,19 @@ cdef uint64_t *room(uint64_t words) except NULL:
     if words >= buffer_words:
         grown = realloc(buffer, (words + 1) * 2 * sizeof(uint64_t))
         if grown == NULL:
-            raise OutOfMemory("no memory to lay out a table's segment")
+            raise OutOfMemory("no memory to lay out a table's bucket")
         buffer = <uint64_t *>grown
         buffer_words = (words + 1) * 2
     return buffer
 
 
-cdef uint64_t segments_moved() noexcept:
+cdef uint64_t buckets_moved() noexcept:
     return moved
 
 
-cdef uint64_t gather(SegmentHeader *header, uint64_t *into) noexcept:
+cdef uint64_t gather(BucketHeader *header, uint64_t *into) noexcept:
     """Copies the words in use, in order; answers how many."""
-    cdef uint64_t *slots = segment_slots(header)
+    cdef uint64_t *slots = bucket_slots(header)
     cdef uint64_t at = 0, count = 0
     while count < header.used:
         into[count] = slots[at]
@@ -57,22 +57,22 @@ cdef uint64_t extent(const uint64_t *words, uint64_t count, uint64_t slots) noex
 cdef uint64_t lay_out(
     Arena arena, const uint64_t *words, uint64_t count, uint64_t slots, uint64_t spill, uint32_t depth, int64_t earliest
 ) except 0:
-    """Makes a segment of the words, with at least so many slots and spill slots: what is rounded up is used."""
+    """Makes a bucket of the words, with at least so many slots and spill slots: what is rounded up is used."""
     global moved
-    cdef uint64_t index, home, end = 0, room_for, segment, expiring = 0
-    cdef SegmentHeader *header
+    cdef uint64_t index, home, end = 0, room_for, bucket, expiring = 0
+    cdef BucketHeader *header
     cdef uint64_t *to
-    room_for = (arena.good_size(sizeof(SegmentHeader) + 8 * (slots + spill)) - sizeof(SegmentHeader)) // 8
+    room_for = (arena.good_size(sizeof(BucketHeader) + 8 * (slots + spill)) - sizeof(BucketHeader)) // 8
     slots = room_for - spill
     end = extent(words, count, slots)
     if end >= room_for:
-        room_for = (arena.good_size(sizeof(SegmentHeader) + 8 * (end + 1 + spill)) - sizeof(SegmentHeader)) // 8
+        room_for = (arena.good_size(sizeof(BucketHeader) + 8 * (end + 1 + spill)) - sizeof(BucketHeader)) // 8
     spill = room_for - slots
     if spill > 0xFFFF or slots > 0xFFFFFF:
         raise OutOfMemory("too many keys with one hash")
-    segment = arena.alloc_zeroed(sizeof(SegmentHeader) + 8 * room_for)
-    header = segment_at(arena, segment)
-    to = segment_slots(header)
+    bucket = arena.alloc_zeroed(sizeof(BucketHeader) + 8 * room_for)
+    header = bucket_at(arena, bucket)
+    to = bucket_slots(header)
     end = 0
     for index in range(count):
         home = home_of(slot_tag(words[index]), slots)
@@ -84,7 +84,7 @@ cdef uint64_t lay_out(
     header.slots, header.spill = <uint32_t>slots, <uint16_t>spill
     header.depth, header.earliest = <uint16_t>depth, earliest
     moved += count
-    return segment
+    return bucket
 
 
 cdef uint64_t lay_out_if_room(
@@ -114,15 +114,15 @@ cdef inline uint64_t slots_for(uint64_t count) noexcept:
     return count + count // 2 if count + count // 2 > SLOTS_MIN else SLOTS_MIN
 
 
-cdef inline SegmentHeader *segment_of(Arena arena, uint64_t root, uint64_t hash) noexcept:
+cdef inline BucketHeader *bucket_of(Arena arena, uint64_t root, uint64_t hash) noexcept:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    return segment_at(arena, word_segment(directory_words(arena, table)[directory_index(hash, table.depth)]))
+    return bucket_at(arena, word_bucket(directory_words(arena, table)[directory_index(hash, table.depth)]))
 
 
-cdef int point(Arena arena, uint64_t root, uint64_t first, uint64_t number, uint64_t segment) except -1:
-    """Makes `number` directory words from `first` on name a segment."""
+cdef int point(Arena arena, uint64_t root, uint64_t first, uint64_t number, uint64_t bucket) except -1:
+    """Makes `number` directory words from `first` on name a bucket."""
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef uint64_t index, word = segment | <uint64_t>segment_at(arena, segment).slots << 40
+    cdef uint64_t index, word = bucket | <uint64_t>bucket_at(arena, bucket).slots << 40
     cdef uint64_t *words
     arena.save(table.directory + sizeof(TableGrave) + 8 * first, 8 * number)
     words = directory_words(arena, table) + first
@@ -137,10 +137,10 @@ cdef uint64_t new_directory(Arena arena, uint32_t depth) except 0:
     return directory
 
 
-cdef int segments_start(Arena arena, uint64_t root, uint64_t count) except -1:
+cdef int buckets_start(Arena arena, uint64_t root, uint64_t count) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint32_t depth = 0
-    cdef uint64_t index, slots, segment
+    cdef uint64_t index, slots, bucket
     while count >> depth > STARTED_MAX and depth < DEPTH_MAX:
         depth += 1
     slots = slots_for(count >> depth)
@@ -148,16 +148,16 @@ cdef int segments_start(Arena arena, uint64_t root, uint64_t count) except -1:
     table.directory, table.depth, table.deepest = new_directory(arena, depth), depth, <uint32_t>1 << depth
     table.count = table.expiring = 0
     for index in range(<uint64_t>1 << depth):
-        segment = lay_out(arena, NULL, 0, slots, default_spill(slots), depth, INT64_MAX)
-        directory_words(arena, table)[index] = segment | <uint64_t>segment_at(arena, segment).slots << 40
+        bucket = lay_out(arena, NULL, 0, slots, default_spill(slots), depth, INT64_MAX)
+        directory_words(arena, table)[index] = bucket | <uint64_t>bucket_at(arena, bucket).slots << 40
     return 0
 
 
 # -- growing
 
-cdef int segments_make_room(Arena arena, uint64_t root, uint64_t hash) except -1:
+cdef int buckets_make_room(Arena arena, uint64_t root, uint64_t hash) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef SegmentHeader *header = segment_of(arena, root, hash)
+    cdef BucketHeader *header = bucket_of(arena, root, hash)
     cdef uint64_t slots = header.slots, wanted = slots + slots // 4
     cdef uint64_t entries_to_double = <uint64_t>(2 * ENTRIES_PER_WORD) << table.depth
     cdef bint splittable = header.depth < DEPTH_MAX and (header.depth < table.depth or entries_to_double <= table.count)
@@ -169,18 +169,18 @@ cdef int segments_make_room(Arena arena, uint64_t root, uint64_t hash) except -1
 
 
 cdef int relay(Arena arena, uint64_t root, uint64_t hash, uint64_t slots, uint64_t spill) except -1:
-    """Lays the segment of `hash` out anew with other numbers of slots."""
-    cdef SegmentHeader *header = segment_of(arena, root, hash)
+    """Lays the bucket of `hash` out anew with other numbers of slots."""
+    cdef BucketHeader *header = bucket_of(arena, root, hash)
     cdef uint64_t *words = room(header.used)
     cdef uint64_t count = gather(header, words)
     return exchange(arena, root, hash, lay_out(arena, words, count, slots, spill, header.depth, header.earliest))
 
 
-cdef int exchange(Arena arena, uint64_t root, uint64_t hash, uint64_t segment) except -1:
-    """Puts a new segment of the same depth in the place of the one of `hash`."""
-    cdef SegmentHeader *header = segment_of(arena, root, hash)
+cdef int exchange(Arena arena, uint64_t root, uint64_t hash, uint64_t bucket) except -1:
+    """Puts a new bucket of the same depth in the place of the one of `hash`."""
+    cdef BucketHeader *header = bucket_of(arena, root, hash)
     cdef uint64_t span = <uint64_t>1 << ((<TableRoot *>arena.at(root)).depth - header.depth)
-    point(arena, root, directory_index(hash, header.depth) * span, span, segment)
+    point(arena, root, directory_index(hash, header.depth) * span, span, bucket)
     return arena.free(arena.offset_of(header))
 
 
@@ -207,13 +207,13 @@ cdef int set_directory(Arena arena, uint64_t root, uint64_t directory, uint32_t 
 
 cdef int split(Arena arena, uint64_t root, uint64_t hash) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef SegmentHeader *old = segment_of(arena, root, hash)
+    cdef BucketHeader *old = bucket_of(arena, root, hash)
     cdef uint32_t depth = old.depth
     cdef uint64_t count = old.used, span, first
     cdef uint64_t *words = room(3 * count)
     cdef uint64_t halves[2]
     cdef int64_t earliest[2]
-    cdef uint64_t segment, slots
+    cdef uint64_t bucket, slots
     cdef int half
     if depth == table.depth:
         double_directory(arena, root)
@@ -224,8 +224,8 @@ cdef int split(Arena arena, uint64_t root, uint64_t hash) except -1:
     for half in range(2):
         slots = slots_for(halves[half])
         words += count
-        segment = lay_out(arena, words, halves[half], slots, default_spill(slots), depth + 1, earliest[half])
-        point(arena, root, first + half * span, span, segment)
+        bucket = lay_out(arena, words, halves[half], slots, default_spill(slots), depth + 1, earliest[half])
+        point(arena, root, first + half * span, span, bucket)
     arena.free(arena.offset_of(old))
     if span == 1:
         return set_directory(arena, root, table.directory, table.depth, table.deepest + 2)
@@ -257,14 +257,14 @@ cdef void part(
 
 # -- shrinking
 
-cdef int segments_tidy(Arena arena, uint64_t root, uint64_t hash) except -1:
+cdef int buckets_tidy(Arena arena, uint64_t root, uint64_t hash) except -1:
     cdef TableRoot *table = <TableRoot *>arena.at(root)
-    cdef SegmentHeader *header
+    cdef BucketHeader *header
     cdef uint64_t *words
-    cdef uint64_t segment, count
+    cdef uint64_t bucket, count
     while merge(arena, root, hash):
         pass
-    header = segment_of(arena, root, hash)
+    header = bucket_of(arena, root, hash)
     if table.count == 0 and header.depth == 0:
         arena.free(arena.offset_of(header))
         arena.free(table.directory)
@@ -272,36 +272,36 @@ cdef int segments_tidy(Arena arena, uint64_t root, uint64_t hash) except -1:
     if header.used * 4 < header.slots and header.slots > 2 * SLOTS_MIN:
         words = room(header.used)
         count = gather(header, words)
-        segment = lay_out_if_room(arena, words, count, slots_for(count), header.depth, header.earliest)
-        if segment:
-            return exchange(arena, root, hash, segment)
+        bucket = lay_out_if_room(arena, words, count, slots_for(count), header.depth, header.earliest)
+        if bucket:
+            return exchange(arena, root, hash, bucket)
     return 0
 
 
 cdef bint merge(Arena arena, uint64_t root, uint64_t hash) except -1:
-    """Merges the segment of `hash` and its other half if both have few entries; answers whether it did."""
+    """Merges the bucket of `hash` and its other half if both have few entries; answers whether it did."""
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint64_t *directory = directory_words(arena, table)
-    cdef SegmentHeader *low = segment_at(arena, word_segment(directory[directory_index(hash, table.depth)]))
-    cdef SegmentHeader *high
+    cdef BucketHeader *low = bucket_at(arena, word_bucket(directory[directory_index(hash, table.depth)]))
+    cdef BucketHeader *high
     cdef uint32_t depth = low.depth
-    cdef uint64_t span, first, count, segment
+    cdef uint64_t span, first, count, bucket
     cdef uint64_t *words
     if depth == 0:
         return False
     span = <uint64_t>1 << (table.depth - depth)
     first = directory_index(hash, depth - 1) * 2 * span
-    low = segment_at(arena, word_segment(directory[first]))
-    high = segment_at(arena, word_segment(directory[first + span]))
+    low = bucket_at(arena, word_bucket(directory[first]))
+    high = bucket_at(arena, word_bucket(directory[first + span]))
     count = low.used + high.used
     if low.depth != high.depth or count > MERGED_MAX:
         return False
     words = room(2 * count)
     interleave(low, high, words)
-    segment = lay_out_if_room(arena, words, count, slots_for(count), depth - 1, least(low, high))
-    if segment == 0:
+    bucket = lay_out_if_room(arena, words, count, slots_for(count), depth - 1, least(low, high))
+    if bucket == 0:
         return False
-    point(arena, root, first, 2 * span, segment)
+    point(arena, root, first, 2 * span, bucket)
     arena.free(arena.offset_of(low))
     arena.free(arena.offset_of(high))
     if span == 1:
@@ -311,7 +311,7 @@ cdef bint merge(Arena arena, uint64_t root, uint64_t hash) except -1:
     return True
 
 
-cdef int64_t least(SegmentHeader *low, SegmentHeader *high) noexcept:
+cdef int64_t least(BucketHeader *low, BucketHeader *high) noexcept:
     cdef int64_t earliest = INT64_MAX
     if low.expiring:
         earliest = low.earliest
@@ -320,7 +320,7 @@ cdef int64_t least(SegmentHeader *low, SegmentHeader *high) noexcept:
     return earliest
 
 
-cdef void interleave(SegmentHeader *low, SegmentHeader *high, uint64_t *into) noexcept:
+cdef void interleave(BucketHeader *low, BucketHeader *high, uint64_t *into) noexcept:
     """Puts the words of both in one order at `into`, which has room for twice as many."""
     cdef uint64_t *left = into + low.used + high.used
     cdef uint64_t *right = left + low.used
@@ -350,6 +350,6 @@ cdef int halve_directory(Arena arena, uint64_t root) except -1:
     new = <uint64_t *>(arena.at(directory) + sizeof(TableGrave))
     for index in range(<uint64_t>1 << depth):
         new[index] = old[2 * index]
-        deepest += segment_at(arena, word_segment(new[index])).depth == depth
+        deepest += bucket_at(arena, word_bucket(new[index])).depth == depth
     arena.free(table.directory)
     return set_directory(arena, root, directory, depth, deepest)
