@@ -20,6 +20,7 @@ class Host(Protocol):
 
     settings: Settings
     page: ControlPage
+    index: int
     workers: int
     loading: bool  # not every shard has been served yet
     run_id: str
