@@ -1,10 +1,10 @@
 """Looking a moment longer before one sleeps.
 
-To wake a sleeping core takes as long as to serve several requests. A process that waits looks at its rings and sockets for
-up to `busy-poll-us` more before it blocks, as long as that pays:
+To wake a sleeping core takes as long as to serve several requests. A process that waits looks at its rings and sockets
+for up to `busy-poll-us` more before it blocks, as long as that pays:
 
-    not looking   every wait blocks at once. A wait that turns out short (SHORT_TICKS) suggests to try, the first time at
-                  once, after looking has failed n times in a row only the 2^n-th time.
+    not looking   every wait blocks at once. A wait that turns out short (SHORT_US) suggests to try, the first time
+                  at once, after looking has failed n times in a row only the 2^n-th time.
     looking       found something: credit for more waits. Nothing came: credit for fewer; without credit, or when the
                   block that follows was long, it stops.
 

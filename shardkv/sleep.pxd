@@ -4,7 +4,7 @@
     worker, RECORDS        the tail of a request ring                     its acceptor's `publish`
     worker, ROOM           the head of a reply ring too full to go on     its acceptor, when it released replies
     acceptor, RECORDS      the tail of a reply ring                       its worker's `publish`
-    acceptor, ROOM         the head of a request ring that clients wait for   its worker's `publish`, after the reply's tail
+    acceptor, ROOM         the head of a request ring, for clients   its worker's `publish`, behind the reply's tail
 
 `ProcessBlock.sleeping` tells for which of them a process may be blocked; 0: it is awake.
 
@@ -12,9 +12,9 @@ Invariants
  1. Only the process itself stores its `sleeping`.
  2. Who wants to block stores its reasons, fences, and examines *every* position that it may be waiting for, its reasons
     naming all of them. If one has moved it stores 0 and goes on; else it may block.
- 3. Who moves a tail or a head fences behind the store (behind both, if it moves both) and then looks at the other side's
-    `sleeping`; if that names what was moved, it writes to the other's eventfd. Of the fences of 2 and 3 one is the first:
-    either the sleeper sees the position, or the mover sees the reason.
+ 3. Who moves a tail or a head fences behind the store (behind both, if it moves both) and then looks at the other
+    side's `sleeping`; if that names what was moved, it writes to the other's eventfd. Of the fences of 2 and 3 one is
+    first: either the sleeper sees the position, or the mover sees the reason.
  4. That a position has not moved is known by a load behind the fence alone, never by one remembered (as Ring.seen).
  5. What waits for room remembers the head at which there was too little, and is tried again once the head is another:
     not when replies came, which may be sooner. It waits only while the ring holds records, so the head will move.

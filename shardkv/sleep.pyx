@@ -1,7 +1,7 @@
 """Sleeping and waking: see sleep.pxd.
 
-SHARDKV_TEST_DELAYS=seed in the environment makes every process of a server dawdle at the stores and looks of the protocol,
-now and then, up to two milliseconds.
+SHARDKV_TEST_DELAYS=seed in the environment makes every process of a server dawdle at the stores and looks of the
+protocol, now and then, up to two milliseconds.
 """
 import os
 

@@ -215,11 +215,11 @@ cdef class Worker(Execution):
         """Looks for requests, as long as that pays; returns whether there are any."""
         cdef uint64_t now = ticks()
         cdef uint64_t until = now + self.polling.window
-        cdef int spin
+        cdef int _spin
         if not poll_begin(&self.polling, now):
             return False
         while True:
-            for spin in range(SPINS):
+            for _spin in range(SPINS):
                 if self._has_requests():
                     poll_found(&self.polling)
                     return True

@@ -10,8 +10,8 @@ Invariants
     tails, then 0. A successor that finds 1 stores the tails, all records before them being complete. So a command that
     was divided reaches all of its workers or none.
  4. While clients wait for a ring, nobody's request goes into it but that of the client whose turn it is. In its turn a
-    client goes on as long as there is room and it has whole requests; then it stands at the end. One whose request still
-    does not fit stays the first.
+    client goes on as long as there is room and it has whole requests; then it stands at the end. One whose request
+    still does not fit stays the first.
  5. A queue is gone through when the ring's head is not the one at which its first client was last tried
     (shardkv/sleep.pxd, invariant 5). Whoever stands in it when that is done waits behind records in the ring.
  6. `internal_token`, that of place 0, is the acceptor's own: requests that no client made; their `sequence` is the
@@ -56,11 +56,11 @@ cdef class Requests:
     cdef SegmentStore segments
     cdef list pairs           # RingPair of each worker
     cdef Ring **rings
-    cdef uint8_t *moved       # by worker: its ring has records to publish, its reply ring's head was moved (SLEEPS_FOR_…)
+    cdef uint8_t *moved       # by worker, SLEEPS_FOR_…: records to publish, its reply ring's head moved
     cdef Queue *queues        # by worker
     cdef uint32_t waiting     # clients in them
     cdef Client *served       # whose turn it is …
-    cdef uint32_t served_ring # … in this ring's queue …
+    cdef uint32_t served_ring  # … in this ring's queue …
     cdef uint64_t served_request  # … and which request it waited with
     cdef list wake_fds
     cdef uint32_t workers

@@ -28,7 +28,7 @@ cdef enum:
     EVENTS = 256              # taken from epoll at once
     TURN_US = 1000
     LINGER_US = 40            # while a worker has requests of ours, whether looking pays or not
-    SPINS = 48                # looks at the reply rings alone, while a worker has requests of ours, between two system calls
+    SPINS = 48                # looks at reply rings between two system calls, while workers have requests of ours
     BLOCK_MS = 1              # in our own epoll set, before the event loop blocks
     ACCEPTS = 64              # of one listening socket at once
 

@@ -181,9 +181,9 @@ cdef class Turn:
         return self._found(False)
 
     cdef bint _found(self, bint at_sockets) noexcept nogil:
-        cdef int spin
+        cdef int _spin
         if self.requests.awaiting():
-            for spin in range(SPINS):
+            for _spin in range(SPINS):
                 if self.replies.waiting():
                     return True
                 pause()
