@@ -38,7 +38,7 @@ def test_rates(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         server.page.set_counter("acceptor", 0, "commands_processed", 50 * second)
         rates.sample(server.page)
         assert rates.per_second("commands_processed") == 50
-    server.page.reset()
+    server.page.reset("acceptor", 0)
     rates.sample(server.page)
     assert rates.per_second("commands_processed") == 0
 
