@@ -86,7 +86,7 @@ class Layout:
         return os.path.join(self.folder, f"ring-{acceptor}-{worker}")
 
     def take(self) -> int:
-        """Makes the folder if need be, locks it, and answers the lock's descriptor for children to inherit.
+        """Makes the folder if need be, locks it, and returns the lock's descriptor for children to inherit.
 
         Raises LayoutError.
         """

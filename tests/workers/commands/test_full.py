@@ -172,6 +172,6 @@ def test_the_reserve_is_for_deleting(full: Executor) -> None:
     before = full.arena.fingerprint()
     for _ in range(100):
         with pytest.raises(OutOfMemory):
-            full.run("rename", KEYS[0], b"n" * 50_000)
+            full.run("rename", KEYS[0], b"n" * 100_000)
         a.rollback(full.arena)
     assert full.arena.fingerprint() == before
