@@ -90,6 +90,7 @@ DIRECTIVES = (
     Directive("workers", CountOrAuto(WORKERS_MAX), "auto", readers=S, immutable=True),
     Directive("acceptors", CountOrAuto(ACCEPTORS_MAX), "auto", readers=S, immutable=True),
     Directive("arena-dir", TEXT, "/dev/shm", readers=S, immutable=True),
+    Directive("allow-missing-arenas", YES_NO, "no", readers=S, immutable=True),
 
     # Network
     Directive("bind", Words(), "127.0.0.1 -::1", readers=S, immutable=True),

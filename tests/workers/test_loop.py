@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shardkv._testing_ring import FakeAcceptor
+from shardkv._testing_ring import FakeAcceptor, RingSide
 from shardkv.commands.table import command_id
 from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
@@ -22,7 +22,7 @@ from tests.harness import wait_until
 from workers.call import Call
 from workers.memory._testing import journal_used
 from workers.memory.arena import Arena, crash_after
-from workers.process import take_shard
+from workers.process import EXIT_BAD_RECORD, serve, take_shard
 from workers.registry import command
 
 Request = tuple[bytes, ...]
@@ -111,8 +111,7 @@ class Instance:
                     crash_after(1, lambda: self._die_in_slot(worker.arena))
                 else:
                     crash_after(crash)
-                worker.run()
-                status = 0
+                status = serve(worker)
             finally:
                 os._exit(status)
         self.assignment["fresh"] = False
@@ -291,6 +290,95 @@ def test_work_of_its_own_that_kills_the_worker_pauses(tmp_path: Path) -> None:
         made.send((b"get", b"{k}n"))  # whoever looks at it still finds that it has expired
         made.settle(4)
         assert made.replies[3] == (3, b"$-1\r\n")
+
+
+def test_a_record_that_claims_more_than_it_holds_gets_an_error_after_some_deaths(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        made.send((b"incr", b"{k}n"))
+        made.acceptor.request(command_id("incr"), b"incr", b"{k}n", broken=True)
+        made.send((b"incr", b"{k}n"))
+        made.settle(3)
+        assert made.replies == [(0, b":1\r\n"), (1, DIED), (2, b":2\r\n")]
+        assert made.deaths == 3 and made.assignment["died"] == EXIT_BAD_RECORD
+        assert made.log_text().count("the worker of shard 0 stops: argument count does not fit") == 3
+
+
+def test_a_ring_that_cannot_be_read_stops_every_worker_and_harms_no_data(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        made.send((b"incr", b"{k}n"))
+        made.settle(1)
+        broken = RingSide(RingPair.open(str(tmp_path / "ring-0-0")), reply=False, produce=True)
+        broken.damage(24)
+        broken.publish()
+
+        def dead_again() -> bool:
+            os.eventfd_write(made.assignment["worker_wake"][0], 1)
+            made.revive()
+            return made.deaths == 4
+
+        wait_until(dead_again, "workers that end")
+        assert made.assignment["died"] == EXIT_BAD_RECORD
+        assert "the request ring of acceptor 0 is broken" in made.log_text()
+        made.kill()
+        (tmp_path / "ring-0-0").unlink()  # as a new start of the server does
+        RingPair.create(str(tmp_path / "ring-0-0"))
+        made.acceptor = FakeAcceptor(RingPair.open(str(tmp_path / "ring-0-0")))
+        made.assignment["fresh"] = True
+        made._start(0)
+        made.send((b"incr", b"{k}n"))
+        made.settle(2)
+        assert made.replies[1] == (0, b":2\r\n")
+
+
+def encoding(made: Instance, key: bytes) -> bytes:
+    made.send((b"del", key))
+    made.send((b"hset", key, b"a", b"1", b"b", b"2"))
+    made.acceptor.request(command_id("object|encoding"), b"object", b"encoding", key, key=2)
+    made.settle(len(made.replies) + 3)
+    return made.replies[-1][1]
+
+
+@pytest.mark.parametrize("crash", range(8))
+def test_settings_hold_whoever_dies(tmp_path: Path, crash: int) -> None:
+    with instance(tmp_path) as made:
+        assert encoding(made, b"{k}h") == b"$8\r\nlistpack\r\n"
+        made.start_over(crash)
+        made.page.publish_settings(b'{"hash-max-listpack-entries": "1"}')
+        made.send((b"@settings",))
+        made.settle(len(made.replies) + 1)
+        assert encoding(made, b"{k}h") == b"$9\r\nhashtable\r\n"
+        made.start_over()
+        assert encoding(made, b"{k}h") == b"$9\r\nhashtable\r\n"
+        # The acceptor that was to tell the workers died: they see it all the same.
+        made.page.publish_settings(b'{"hash-max-listpack-entries": "128"}')
+        wait_until(lambda: encoding(made, b"{k}h") == b"$8\r\nlistpack\r\n", "the new limit")
+
+
+def test_average_time_to_live(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        made.send((b"mset", b"{k}stays", b"1"))
+        for number in range(1, 21):
+            made.send((b"set", b"{k}%d" % number, b"1", b"ex", b"%d" % (1000 * number)))
+        made.settle(21)
+
+        def estimated() -> bool:
+            keys, expires, ttl = made.page.database_counts()[0]
+            return (keys, expires) == (21, 20) and 10_400_000 < ttl <= 10_500_000
+
+        wait_until(estimated, "the mean of 1000, 2000 … 20000 seconds")
+        made.send((b"flushall",))
+        made.settle(22)
+        wait_until(lambda: made.page.database_counts()[0] == (0, 0, 0), "nothing")
+
+
+def test_a_worker_starts_its_own_counts_over(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        made.send((b"get", b"{k}missing"))
+        made.settle(1)
+        assert made.page.worker_counters(0)["keyspace_misses"] == 1
+        made.send((b"@reset-statistics",))
+        made.settle(2)
+        assert made.page.worker_counters(0)["keyspace_misses"] == 0
 
 
 def test_an_acceptor_that_takes_no_replies_stops_only_itself(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ cdef struct ArenaHeader:
     uint64_t heap_start
     uint64_t capacity_pages
     char secret[SECRET_BYTES]   # of all hashes in this arena: hashing.pxd
+    uint64_t generation         # of the instance's data: written and read by the supervisor alone, shardkv/layout.py
     # Not journalled: the journal's own state, the commit words, and how far the top end of the heap is backed.
     uint64_t journal_used
     uint64_t journal_slot
