@@ -2,21 +2,27 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from setproctitle import setproctitle
 
 from shardkv.commands.table import COMMANDS
 from shardkv.control import Channel
+from shardkv.errors import OutOfMemory
 from shardkv.hashing import set_secret
-from shardkv.stats import ControlPage
+from shardkv.ring import RingError
+from shardkv.stats import ControlPage, ControlPageError
+from workers.call import BadRecord
 from workers.commands import MODULES
 from workers.loop import Worker
 from workers.memory.arena import Arena, ArenaError
 from workers.memory.databases import KeyspaceError
+from workers.memory.dice import reseed_from_system
 from workers.memory.keyspace import Keyspace
 from workers.registry import load
-from workers.types.dice import reseed_from_system
+
+EXIT_BAD_RECORD = 71  # a ring holds what no acceptor writes
 
 HANDLERS = load(MODULES)  # before any fork: all workers share them
 
@@ -24,7 +30,7 @@ HANDLERS = load(MODULES)  # before any fork: all workers share them
 def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
     """Opens the assigned shard's arena (an open journal is rolled back) and its rings.
 
-    Raises ArenaError, KeyspaceError, OSError.
+    Raises ArenaError, KeyspaceError, RingError, ControlPageError, OutOfMemory, OSError, MemoryError.
     """
     set_secret(bytes.fromhex(assignment["secret"]))
     index = assignment["index"]
@@ -46,8 +52,23 @@ def main(assignment: dict[str, Any], channel: Channel) -> int:
     except (ArenaError, KeyspaceError) as error:
         channel.send({"type": "failed", "text": str(error)})
         return 1
+    except (RingError, ControlPageError, OutOfMemory, OSError, MemoryError) as error:
+        # May pass: one that takes over is replaced, but a first start is not to be tried again and again.
+        text = str(error) or type(error).__name__
+        if assignment["fresh"]:
+            channel.send({"type": "failed", "text": text})
+        print(f"shardkv: worker {assignment['index']} cannot take its shard over: {text}", file=sys.stderr)
+        return 1
+    return serve(worker)
+
+
+def serve(worker: Worker) -> int:
+    """Runs a worker to its end; returns the exit status."""
     try:
         worker.run()
     except EOFError:
         pass  # the supervisor is gone
+    except BadRecord as error:
+        worker.log.warning(f"the worker of shard {worker.index} stops: {error}")
+        return EXIT_BAD_RECORD
     return 0

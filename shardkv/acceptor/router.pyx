@@ -16,6 +16,7 @@ from shardkv.acceptor.client cimport (
     deliver,
     frame_argument,
     frame_arguments,
+    frame_bytes,
 )
 from shardkv.acceptor.connection cimport connection_of
 from shardkv.acceptor.parser cimport Frame
@@ -63,7 +64,7 @@ cdef class Router:
 
     cdef Spec *_check(self, Client *client):
         cdef Frame *frame = &client.frame
-        cdef const char *data = client.input + client.start
+        cdef const char *data = frame_bytes(client)
         cdef Spec *spec = self.table.find(data + frame.spans[0].offset, frame.spans[0].length)
         cdef Spec *container
         if spec == NULL:

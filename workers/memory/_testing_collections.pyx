@@ -10,7 +10,7 @@ from workers.memory.collections cimport (
 from workers.memory.databases cimport Found
 from workers.memory.entry cimport (
     HASH_TABLE, LIST_TREE, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, STRING_EMBEDDED, ZSET_TREE,
-    Box, EntryView, entry_format, entry_size, entry_view,
+    Box, EntryView, entry_view, item_format, item_size,
 )
 from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport Element, number_element, pack_bytes, pack_make
@@ -20,8 +20,8 @@ from workers.memory.tree cimport TreeCursor, tree_end, tree_first, tree_init, tr
 
 cdef uint64_t add_entry(Arena arena, uint64_t table, int type, bytes key, bytes value) except 0:
     cdef Place place
-    cdef uint64_t entry = arena.alloc(entry_size(len(key), len(value), False))
-    memcpy(entry_format(arena.at(entry), type, key, len(key), len(value), -1, 0), <const char *>value, len(value))
+    cdef uint64_t entry = arena.alloc(item_size(len(key), len(value), False))
+    memcpy(item_format(arena.at(entry), type, key, len(key), len(value), -1), <const char *>value, len(value))
     table_insert(arena, table, hash_key(key, len(key)), entry, -1, &place)
     return entry
 

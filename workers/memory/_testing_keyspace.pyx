@@ -12,8 +12,9 @@ from workers.memory.collections cimport OWNS_BLOCKS, GroupRoot, StreamRoot, Tree
 from workers.memory.collections cimport DeadBlock, KeyspaceRoot
 from workers.memory.databases cimport Found
 from workers.memory.entry cimport (
-    HAS_EXPIRY, HASH_TABLE, LIST_TREE, LONG, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, ZSET_TREE,
-    Box, EntryView, entry_format, entry_has_key, entry_size, entry_view,
+    COMPACT, HAS_EXPIRY, HASH_TABLE, LIST_TREE, LONG, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED,
+    ZSET_TREE, Box, EntryView, entry_format, entry_has_key, entry_length, entry_size, entry_view, item_format,
+    item_size,
 )
 from workers.memory.keyspace cimport Keyspace
 from workers.memory.table cimport (
@@ -433,6 +434,14 @@ def format_entry(type: int, key: bytes, value: bytes, expiry: int, clock: int) -
     return bytes(buffer)
 
 
+def format_item(type: int, key: bytes, value: bytes, expiry: int) -> bytes:
+    """An item of a collection as it lies in a block of item_size bytes."""
+    buffer = bytearray(item_size(len(key), len(value), expiry >= 0))
+    cdef char *at = buffer
+    memcpy(item_format(at, type, key, len(key), len(value), expiry), <const char *>value, len(value))
+    return bytes(buffer)
+
+
 def parse_entry(data: bytes) -> dict[str, object]:
     cdef EntryView view
     entry_view(<char *>data, 0, &view)
@@ -440,6 +449,7 @@ def parse_entry(data: bytes) -> dict[str, object]:
         "type": view.type, "key": view.key[:view.key_length], "value": view.value[:view.value_length],
         "expiry": view.expiry, "clock": view.clock,
         "has_expiry": bool(view.flags & HAS_EXPIRY), "long": bool(view.flags & LONG),
+        "compact": bool(view.flags & COMPACT), "length": entry_length(<char *>data, &view),
     }
 
 

@@ -4,10 +4,10 @@ from libc.string cimport memcpy
 
 from shardkv.atomic cimport prefetch
 from shardkv.hashing cimport hash_key
-from workers.memory.buckets cimport TableGrave, directory_words, bucket_at, word_bucket
+from workers.memory.buckets cimport TableGrave, bucket_at, directory_words, word_bucket
 from workers.memory.entry cimport (
     HASH_TABLE, LIST_TREE, SET_TABLE, STREAM, STREAM_CONSUMER, STREAM_GROUP, STRING_BOXED, ZSET_TREE, entry_box,
-    entry_size, entry_view,
+    entry_length, entry_view,
 )
 from workers.memory.journal cimport Vector, vector_push
 from workers.memory.table cimport Place, table_dismantle, table_each, table_find, table_insert, table_make, table_unlink
@@ -228,7 +228,7 @@ cdef uint64_t clone_entry(Arena source, Arena target, uint64_t entry, uint64_t t
     cdef Box box
     cdef uint64_t made
     entry_view(source.base, entry, &view)
-    made = clone_block(source, target, entry, entry_size(view.key_length, view.value_length, view.expiry >= 0))
+    made = clone_block(source, target, entry, entry_length(source.base, &view))
     if view.type >= STRING_BOXED:
         collection_copy(source, target, &view, &box)
         memcpy(target.at(made) + (view.value - source.at(entry)), &box, sizeof(Box))

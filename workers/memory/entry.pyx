@@ -12,6 +12,12 @@ cdef void entry_view(char *base, uint64_t offset, EntryView *view) noexcept nogi
     view.offset = offset
     view.type = word & 0x1F
     view.flags = (word >> 5) & 7
+    if view.flags & COMPACT:
+        view.clock, view.expiry = 0, -1
+        view.key_length, view.value_length = word >> 8 & 0xFF, word >> 16 & 0xFF
+        view.key = at + COMPACT_HEADER
+        view.value = view.key + view.key_length
+        return
     view.clock = (word >> 8) & CLOCK_MASK
     at += 8
     view.expiry = -1
@@ -50,3 +56,23 @@ cdef char *entry_format(
         at += 8
     memcpy(at, key, key_length)
     return at + key_length
+
+
+cdef inline bint is_compact(uint64_t key_length, uint64_t value_length, bint expiry) noexcept nogil:
+    return key_length <= COMPACT_MAX and value_length <= COMPACT_MAX and not expiry
+
+
+cdef uint64_t item_size(uint64_t key_length, uint64_t value_length, bint expiry) noexcept nogil:
+    if is_compact(key_length, value_length, expiry):
+        return COMPACT_HEADER + key_length + value_length
+    return entry_size(key_length, value_length, expiry)
+
+
+cdef char *item_format(
+    char *at, int type, const char *key, uint64_t key_length, uint64_t value_length, int64_t expiry
+) noexcept nogil:
+    if not is_compact(key_length, value_length, expiry >= 0):
+        return entry_format(at, type, key, key_length, value_length, expiry, 0)
+    at[0], at[1], at[2] = <char>(type | COMPACT << 5), <char>key_length, <char>value_length
+    memcpy(at + COMPACT_HEADER, key, key_length)
+    return at + COMPACT_HEADER + key_length

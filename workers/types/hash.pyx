@@ -5,8 +5,10 @@ from libc.string cimport memcpy
 from shardkv.hashing cimport hash_key
 from workers.memory.arena cimport Arena
 from workers.memory.buckets cimport TableRoot
+from workers.memory.dice cimport roll, roll_below, sample_entries, sample_indexes
 from workers.memory.entry cimport (
-    BOX_THRESHOLD, LONG, STRING_BOXED, STRING_RAW, Box, EntryView, entry_format, entry_size, entry_view, entry_word,
+    BOX_THRESHOLD, COMPACT, COMPACT_MAX, LONG, STRING_BOXED, STRING_RAW, Box, EntryView, entry_length, entry_view,
+    entry_word, item_format, item_size,
 )
 from workers.memory.listpack cimport (
     ELEMENT_TEXT, element_text, pack_append, pack_count, pack_delete, pack_find, pack_first, pack_fits, pack_get,
@@ -15,8 +17,6 @@ from workers.memory.listpack cimport (
 from workers.memory.table cimport (
     Place, table_each, table_find, table_insert, table_make, table_random, table_remove, table_replace, table_scan,
 )
-from workers.types.dice cimport roll, roll_below
-from workers.types.sample cimport sample_entries, sample_indexes
 
 cdef enum:
     SWEPT_AT_ONCE = 64          # expired fields taken out by who opens a hash
@@ -254,8 +254,8 @@ cdef uint64_t make_entry(
         box.block, box.length = arena.alloc(value_length), value_length
         memcpy(arena.at(box.block), value, value_length)
         value, value_length, type = <const char *>&box, sizeof(Box), STRING_BOXED
-    entry = arena.alloc(entry_size(length, value_length, expiry >= 0))
-    memcpy(entry_format(arena.at(entry), type, name, length, value_length, expiry, 0), value, value_length)
+    entry = arena.alloc(item_size(length, value_length, expiry >= 0))
+    memcpy(item_format(arena.at(entry), type, name, length, value_length, expiry), value, value_length)
     return entry
 
 
@@ -279,22 +279,29 @@ cdef int free_entry(Arena arena, EntryView *view) except -1:
 cdef bint overwrite(
     Arena arena, EntryView *view, const char *value, uint64_t value_length, int64_t expiry
 ) except -1:
-    """Puts another value into an entry, if its block suits it; answers whether it did."""
-    cdef uint64_t old = (<uint64_t *>arena.at(view.offset))[0], word
+    """Puts another value into an entry, if its block suits it; returns whether it did."""
+    cdef uint64_t others = entry_length(arena.base, view) - view.value_length
     if view.type == STRING_BOXED or value_length > BOX_THRESHOLD or (expiry >= 0) != (view.expiry >= 0):
         return False
     if value_length != view.value_length and (
         view.flags & LONG
-        or arena.good_size(entry_size(view.key_length, value_length, expiry >= 0)) != arena.usable(view.offset)
+        or (view.flags & COMPACT and value_length > COMPACT_MAX)
+        or arena.good_size(others + value_length) != arena.usable(view.offset)
     ):
         return False
-    word = entry_word(old, view.type, view.clock, 0 if view.flags & LONG else value_length)
-    if word != old:
-        arena.put64(view.offset, word)
+    if value_length != view.value_length:
+        set_value_length(arena, view, value_length)
     if expiry != view.expiry:
         arena.put64(view.offset + 8, <uint64_t>expiry)
     arena.write(arena.offset_of(view.value), value, value_length)
     return True
+
+
+cdef int set_value_length(Arena arena, EntryView *view, uint64_t value_length) except -1:
+    cdef uint64_t word = (<uint64_t *>arena.at(view.offset))[0]
+    if view.flags & COMPACT:
+        return arena.put64(view.offset, word & ~<uint64_t>0xFF0000 | value_length << 16)
+    return arena.put64(view.offset, entry_word(word, view.type, view.clock, value_length))
 
 
 # -- changing
@@ -379,9 +386,9 @@ cdef int hash_expire(Keyspace keyspace, Found *found, const char *name, uint64_t
     if expiry >= 0 and view.expiry >= 0:
         keyspace.arena.put64(entry + 8, <uint64_t>expiry)
     elif expiry >= 0 or view.expiry >= 0:       # the same value, or box of a value, in an entry with or without a word
-        entry = keyspace.arena.alloc(entry_size(view.key_length, view.value_length, expiry >= 0))
-        value = entry_format(
-            keyspace.arena.at(entry), view.type, view.key, view.key_length, view.value_length, expiry, view.clock
+        entry = keyspace.arena.alloc(item_size(view.key_length, view.value_length, expiry >= 0))
+        value = item_format(
+            keyspace.arena.at(entry), view.type, view.key, view.key_length, view.value_length, expiry
         )
         memcpy(value, view.value, view.value_length)
         keyspace.arena.free(view.offset)

@@ -6,7 +6,8 @@ from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_int64, print_int64
 from workers.memory.arena cimport Arena
 from workers.memory.buckets cimport TableRoot
-from workers.memory.entry cimport SET_PACKED, STRING_EMBEDDED, Box, EntryView, entry_format, entry_size, entry_view
+from workers.memory.dice cimport roll, roll_below, sample_entries, sample_indexes
+from workers.memory.entry cimport SET_PACKED, STRING_EMBEDDED, Box, EntryView, entry_view, item_format, item_size
 from workers.memory.intset cimport ints_add, ints_count, ints_find, ints_get, ints_make, ints_remove
 from workers.memory.listpack cimport (
     ELEMENT_TEXT, PackBuilder, element_text, number_element, pack_append, pack_count, pack_delete, pack_find,
@@ -15,8 +16,6 @@ from workers.memory.listpack cimport (
 from workers.memory.table cimport (
     Place, table_each, table_find, table_insert, table_make, table_random, table_remove, table_scan,
 )
-from workers.types.dice cimport roll, roll_below
-from workers.types.sample cimport sample_entries, sample_indexes
 
 cdef enum:
     INTS_MAX = 1 << 30          # numbers of an intset, whatever its limit says
@@ -245,9 +244,9 @@ cdef bint ints_fit_packed(Limits limits, const char *ints) noexcept:
 
 
 cdef inline int insert(Arena arena, uint64_t root, uint64_t hash, const char *text, uint64_t length) except -1:
-    cdef uint64_t entry = arena.alloc(entry_size(length, 0, False))
+    cdef uint64_t entry = arena.alloc(item_size(length, 0, False))
     cdef Place place
-    entry_format(arena.at(entry), STRING_EMBEDDED, text, length, 0, -1, 0)
+    item_format(arena.at(entry), STRING_EMBEDDED, text, length, 0, -1)
     return table_insert(arena, root, hash, entry, -1, &place)
 
 

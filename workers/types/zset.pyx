@@ -7,7 +7,7 @@ from libc.string cimport memcmp, memcpy
 from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_double, print_double
 from workers.memory.collections cimport OWNS_NOTHING, ZsetRoot
-from workers.memory.entry cimport LONG, STRING_EMBEDDED, entry_format, entry_size
+from workers.memory.entry cimport COMPACT, COMPACT_HEADER, LONG, STRING_EMBEDDED, item_format, item_size
 from workers.memory.listpack cimport (
     Element, PackBuilder, element_size, number_element, pack_count, pack_delete, pack_find, pack_first,
     pack_fits, pack_get, pack_insert, pack_make, pack_next, pack_previous, pack_replace, pack_seek,
@@ -43,12 +43,13 @@ cdef inline uint64_t order_of(Zset *zset) noexcept nogil:
 
 cdef inline void read_entry(const char *at, ZsetItem *item) noexcept nogil:
     """Decodes a member's entry, which has no expiry."""
-    cdef uint64_t word = (<const uint64_t *>at)[0]
-    item.length = word >> 32 & 0x3FF
-    at += 8
-    if word >> 5 & LONG:
-        item.length = (<const unsigned int *>at)[0]
-        at += 8
+    cdef uint64_t word = (<const uint64_t *>at)[0], flags = word >> 5
+    if flags & COMPACT:
+        item.length = word >> 8 & 0xFF
+        at += COMPACT_HEADER
+    else:
+        item.length = (<const unsigned int *>at)[2] if flags & LONG else word >> 32 & 0x3FF
+        at += 16 if flags & LONG else 8
     item.member = at
     memcpy(&item.score, at + item.length, SCORE_BYTES)
 
@@ -330,10 +331,8 @@ cdef int insert_packed(Keyspace keyspace, Zset *zset, const char *member, uint64
 
 
 cdef uint64_t make_entry(Arena arena, const char *member, uint64_t length, double score) except 0:
-    cdef uint64_t entry = arena.alloc(entry_size(length, SCORE_BYTES, False))
-    memcpy(
-        entry_format(arena.at(entry), STRING_EMBEDDED, member, length, SCORE_BYTES, -1, 0), &score, SCORE_BYTES
-    )
+    cdef uint64_t entry = arena.alloc(item_size(length, SCORE_BYTES, False))
+    memcpy(item_format(arena.at(entry), STRING_EMBEDDED, member, length, SCORE_BYTES, -1), &score, SCORE_BYTES)
     return entry
 
 

@@ -17,7 +17,7 @@ def test_what_is_written_is_read_back(type_: int, key: bytes, value: bytes, expi
     assert len(data) == 8 + 8 * (expiry >= 0) + len(key) + len(value)
     assert c.parse_entry(data) == {
         "type": type_, "key": key, "value": value, "expiry": expiry, "clock": clock,
-        "has_expiry": expiry >= 0, "long": False,
+        "has_expiry": expiry >= 0, "long": False, "compact": False, "length": len(data),
     }
     assert c.has_key(data, key)
     assert not c.has_key(data, key + b"x")
@@ -34,4 +34,25 @@ def test_long_keys_and_values_have_their_lengths_apart(key_length: int, value_le
     assert len(data) == 8 + 8 * (expiry >= 0) + 8 * long_form + key_length + value_length
     entry = c.parse_entry(data)
     assert (entry["key"], entry["value"], entry["expiry"], entry["long"]) == (key, value, expiry, long_form)
+    assert entry["length"] == len(data)
     assert c.has_key(data, key) and not c.has_key(data, key + b"k")
+
+
+LENGTHS = st.one_of(st.integers(0, 300), st.sampled_from([255, 256, 1022, 1023, 2048]))
+
+
+@given(type_=st.integers(0, 31), key_length=LENGTHS, value_length=LENGTHS, expiry=st.sampled_from([-1, 0, 2**62]))
+def test_an_item_without_expiry_is_compact_up_to_255_bytes_of_key_and_value(
+    type_: int, key_length: int, value_length: int, expiry: int
+) -> None:
+    key, value = b"k" * key_length, b"v" * value_length
+    data = c.format_item(type_, key, value, expiry)
+    compact = expiry < 0 and max(key_length, value_length) <= 255
+    assert data == c.format_entry(type_, key, value, expiry, 0) or compact
+    assert not compact or len(data) == 3 + key_length + value_length
+    assert c.parse_entry(data + bytes(8)) == {
+        "type": type_, "key": key, "value": value, "expiry": expiry, "clock": 0,
+        "has_expiry": expiry >= 0, "long": key_length > 1022, "compact": compact, "length": len(data),
+    }
+    assert c.has_key(data + bytes(8), key) and not c.has_key(data + bytes(8), key + b"k")
+    assert not key or not c.has_key(data + bytes(8), key[:-1]) and not c.has_key(data + bytes(8), key[:-1] + b"x")
