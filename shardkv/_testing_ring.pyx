@@ -104,8 +104,11 @@ cdef class FakeAcceptor:
         ring_produce(&pair.request)
         ring_consume(&pair.reply)
 
-    def request(self, command: int, *arguments: bytes, database: int = 0, internal: bool = False, key: int = 1) -> None:
-        """Publishes one request; `key` is the index of its first key."""
+    def request(
+        self, command: int, *arguments: bytes, database: int = 0, internal: bool = False, key: int = 1,
+        broken: bool = False,
+    ) -> None:
+        """Publishes one request; `key` is the index of its first key. A `broken` one claims more than it holds."""
         cdef uint32_t argc = len(arguments)
         body = b"".join(len(a).to_bytes(4, "little") for a in arguments) + b"".join(arguments)
         cdef uint32_t size = (sizeof(RequestRecord) + <uint32_t>len(body) + 7) & ~7
@@ -116,6 +119,8 @@ cdef class FakeAcceptor:
         record.size, record.kind, record.command = size, REQUEST_INTERNAL if internal else REQUEST_COMMAND, command
         record.sequence, record.argc, record.resp, record.bytes = self.sequence, argc, 2, len(body)
         record.database = database
+        if broken:
+            record.argc = 1 << 30
         if key < len(arguments):
             record.hash = hash_key(arguments[key], len(arguments[key]))
         memcpy(record + 1, <const char *>body, len(body))

@@ -17,7 +17,6 @@ Invariants
     record.
 """
 from libc.stdint cimport uint32_t, uint64_t
-from shardkv.ring cimport RingPair
 
 cdef enum:
     WORKER_OWNER = 0x8000       # bit of the owner
@@ -52,9 +51,10 @@ cdef class SegmentStore:
 
 cdef Segment private_segment(uint64_t size)                     # the same without a file, mapped. SegmentError
 
-# The segments that records between head and tail name, in the ring of which this process is the producer.
-cdef set named_requests(RingPair pair)
-cdef set named_replies(RingPair pair)
+# The segments that records between head and tail name, in rings of which this process is the producer. None: a record
+# does not fit.
+cdef set named_requests(list pairs)
+cdef set named_replies(list pairs)
 # Gives the whole pages from `start` up to `end` back to the system, of a mapping that nobody else reads.
 cdef void give_back(char *address, uint64_t start, uint64_t end) noexcept nogil
 # A step of freeing what nameless segments left when they were closed; False: that was all.

@@ -12,7 +12,7 @@ from posix.stat cimport fstat, stat, struct_stat
 from posix.unistd cimport close as c_close, link as c_link, unlink as c_unlink, write
 
 from shardkv.atomic cimport atomic_load_acquire
-from shardkv.ring cimport IN_SEGMENT, ReplyRecord, RequestRecord, Ring, RingPair, record_at
+from shardkv.ring cimport IN_SEGMENT, ReplyRecord, RequestRecord, Ring, RingPair, SegmentName, record_at
 
 from shardkv.errors import ARENA_FULL, NO_DESCRIPTORS
 
@@ -222,8 +222,13 @@ cdef class SegmentStore:
     cdef void remove(self, uint64_t id):
         c_unlink(self._path(id))
 
-    def sweep(self, named: set[int]) -> None:
-        """Removes what a predecessor left and no record names; before the first `create`. Raises OSError."""
+    def sweep(self, named: set[int] | None) -> None:
+        """Removes what a predecessor left and no record names; before the first `create`. Raises OSError.
+
+        None: what records name could not be found out, so nothing is removed.
+        """
+        if named is None:
+            return
         prefix = f"seg-{self._owner >> 48:04x}"
         for name in os.listdir(os.fsdecode(self.folder)):
             if name.startswith(prefix) and int(name.removeprefix("seg-"), 16) not in named:
@@ -238,29 +243,35 @@ cdef Ring unread(Ring *ring):
     return view
 
 
-cdef set named_requests(RingPair pair):
-    cdef Ring view = unread(&pair.request)
+cdef set named_requests(list pairs):
+    cdef Ring view
     cdef RequestRecord *record
+    cdef RingPair pair
     cdef set named = set()
-    while view.next < view.seen:
-        record = <RequestRecord *>record_at(&view, view.next)
-        if record == NULL:
-            raise SegmentError(f"{pair.path} holds a record that does not fit")
-        if record.flags & IN_SEGMENT:
-            named.add((<uint64_t *>(record + 1))[0])
-        view.next += record.size
+    for pair in pairs:
+        view = unread(&pair.request)
+        while view.next < view.seen:
+            record = <RequestRecord *>record_at(&view, view.next)
+            if record == NULL:
+                return None
+            if record.flags & IN_SEGMENT:
+                named.add((<SegmentName *>(record + 1)).id)
+            view.next += record.size
     return named
 
 
-cdef set named_replies(RingPair pair):
-    cdef Ring view = unread(&pair.reply)
+cdef set named_replies(list pairs):
+    cdef Ring view
     cdef ReplyRecord *record
+    cdef RingPair pair
     cdef set named = set()
-    while view.next < view.seen:
-        record = <ReplyRecord *>record_at(&view, view.next)
-        if record == NULL:
-            raise SegmentError(f"{pair.path} holds a record that does not fit")
-        if record.flags & IN_SEGMENT:
-            named.add((<uint64_t *>(record + 1))[0])
-        view.next += record.size
+    for pair in pairs:
+        view = unread(&pair.reply)
+        while view.next < view.seen:
+            record = <ReplyRecord *>record_at(&view, view.next)
+            if record == NULL:
+                return None
+            if record.flags & IN_SEGMENT:
+                named.add((<SegmentName *>(record + 1)).id)
+            view.next += record.size
     return named

@@ -132,6 +132,8 @@ cdef class Execution:
             self.fail(pair, record, error.text)
         except OutOfMemory:
             self.fail(pair, record, ARENA_FULL)
+        except BadRecord:
+            raise  # the worker stops, and its successor counts the request (workers/recovery.pxd)
         except MemoryError:
             self.fail(pair, record, "OOM the worker has no memory for this command")
         except Exception:

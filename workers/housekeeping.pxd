@@ -29,12 +29,12 @@ cdef enum Work:
     WORKS
 
 cdef class Housekeeping:
-    cdef public bint active_expire      # False only for DEBUG SET-ACTIVE-EXPIRE 0
     cdef Execution execution
     cdef object log
     cdef int64_t next_tick              # Unix time, ms
     cdef int expire_slices              # of active expiry, that may still find nothing in this tick
     cdef int64_t expire_us              # that deleting may still take in this tick
+    cdef double expiry_mean[16]         # of each database, unix ms: estimated from samples; 0 = nothing expires
 
     # Counts the death of the last worker, in a transaction of `slot`, against that work.
     cdef int count_death(self, uint32_t slot, int weight, int64_t now_ms) except -1
@@ -46,8 +46,10 @@ cdef class Housekeeping:
     cdef int _free(self) except -1
     cdef int _expire(self) except -1
     cdef int _transact(self, Work work) except -1
+    cdef bint _expiry_is_off(self) noexcept
     cdef bint _may(self, Work work, int64_t now_ms) noexcept
     cdef int _forgive(self, int64_t now_ms) except -1
     cdef uint64_t _us_since(self, uint64_t started) noexcept
     cdef int _report_databases(self) except -1
     cdef int _report_usage(self) except -1
+    cdef int _estimate_ttl(self, int64_t now_ms) except -1

@@ -1,7 +1,7 @@
 """The worker's own work: see housekeeping.pxd."""
 import resource
 
-from shardkv.atomic cimport ticks
+from shardkv.atomic cimport atomic_load_relaxed, ticks
 from shardkv.stats cimport (
     ACTIVE_EXPIRE_US,
     ARENA_BYTES,
@@ -17,12 +17,15 @@ from shardkv.stats cimport (
     LAZYFREE_PENDING,
     PAUSED_WORK,
     PEAK_MEMORY,
+    SUBEXPIRY,
     USED_MEMORY,
     ProcessBlock,
 )
 from workers.call cimport Call
 from workers.memory.arena cimport COMMIT_EXPIRY, COMMIT_INTERNAL, Arena
+from workers.memory.dice cimport roll
 from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, REAP_US, Keyspace
+from workers.memory.table cimport table_sample_expiry
 
 from shardkv.errors import OutOfMemory
 
@@ -32,6 +35,11 @@ cdef enum:
     DATABASES_COUNTED = 16
     DOUBLINGS_MAX = 10        # of a pause
 
+    TTL_SAMPLES = 32          # of a database in a tick
+
+cdef double TTL_SHARE = 1 / 16      # the least that a sample counts
+cdef double TTL_SUM_MAX = 1e18
+
 WORK_NAMES = ("freeing memory", "expiring keys")    # by Work
 
 
@@ -40,7 +48,6 @@ cdef class Housekeeping:
         """Keeps the shard that `execution` serves."""
         self.execution = execution
         self.log = log
-        self.active_expire = True
 
     cdef int count_death(self, uint32_t slot, int weight, int64_t now_ms) except -1:
         cdef ProcessBlock *block = self.execution.block
@@ -80,10 +87,14 @@ cdef class Housekeeping:
             self.expire_slices, self.expire_us = EXPIRE_SLICES, EXPIRE_TICK_US
             self.report_counters()
             self._report_usage()
+            self._estimate_ttl(now_ms)
             self._forgive(now_ms)
-        if self.expire_slices > 0 and self.active_expire and self._may(EXPIRY, now_ms):
+        if self.expire_slices > 0 and self._may(EXPIRY, now_ms) and not self._expiry_is_off():
             more |= self._expire()
         return more
+
+    cdef bint _expiry_is_off(self) noexcept:
+        return atomic_load_relaxed(&self.execution.page.header.expiry_off) != 0
 
     cdef int _free(self) except -1:
         """As many transactions of freeing as fit into a step's time; returns whether there is more to free."""
@@ -153,16 +164,37 @@ cdef class Housekeeping:
     cdef int _report_databases(self) except -1:
         cdef ProcessBlock *block = self.execution.block
         cdef Keyspace keyspace = self.execution.keyspace
-        cdef uint64_t keys = 0, expires = 0
+        cdef uint64_t keys = 0, expires = 0, subexpiry = 0
         cdef int db
         for db in range(min(<int>DATABASES_COUNTED, keyspace.databases)):
             block.database_keys[db] = keyspace.count(db)
             block.database_expires[db] = keyspace.expiring(db)
-            block.database_subexpiry[db] = keyspace.sweeping(db)
+            subexpiry += keyspace.sweeping(db)
             keys += block.database_keys[db]
             expires += block.database_expires[db]
         block.counters[<int>KEYS] = keys
         block.counters[<int>EXPIRES] = expires
+        block.counters[<int>SUBEXPIRY] = subexpiry
+        return 0
+
+    cdef int _estimate_ttl(self, int64_t now_ms) except -1:
+        """Samples when keys expire. The more of them a sample has, the more it weighs beside those before."""
+        cdef Keyspace keyspace = self.execution.keyspace
+        cdef uint64_t count, expires
+        cdef double total, ttl
+        cdef int db
+        for db in range(min(<int>DATABASES_COUNTED, keyspace.databases)):
+            expires = keyspace.expiring(db)
+            total = 0
+            count = table_sample_expiry(keyspace.arena, keyspace.table_of(db), roll(), TTL_SAMPLES, &total)
+            if expires == 0:
+                self.expiry_mean[db] = 0
+            elif count and self.expiry_mean[db] == 0:
+                self.expiry_mean[db] = total / count
+            elif count:
+                self.expiry_mean[db] += (total / count - self.expiry_mean[db]) * max(<double>count / expires, TTL_SHARE)
+            ttl = max(0.0, self.expiry_mean[db] - now_ms)
+            self.execution.block.database_ttl_sum[db] = <uint64_t>min(ttl * expires, TTL_SUM_MAX)
         return 0
 
     cdef int _report_usage(self) except -1:

@@ -19,7 +19,7 @@ Invariants
 
 What happens to a ring after a death is in recovery.pxd, the worker's own work in housekeeping.pxd.
 """
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from shardkv.ring cimport RingPair
 from workers.execution cimport Execution
 from workers.housekeeping cimport Housekeeping
@@ -33,8 +33,9 @@ cdef class Worker(Execution):
     cdef int wake_fd                    # ours
     cdef int epoll                      # of wake_fd and the control channel
     cdef object channel
-    cdef object log
+    cdef readonly object log
     cdef dict names                     # of the commands, by id
+    cdef uint64_t settings_version      # of the control page, as `settings` has them
     cdef int died                       # how the shard's last worker ended, as its supervisor saw it
     cdef int64_t now_ms
     cdef bint stopping

@@ -1,4 +1,5 @@
 """The worker's loop: see loop.pxd for the order of stores and the invariants."""
+import json
 import os
 
 from libc.errno cimport errno
@@ -6,7 +7,7 @@ from libc.stdint cimport uint64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
-from shardkv.atomic cimport atomic_fence, atomic_store_release, ticks
+from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
 from shardkv.ring cimport REPLY_ROOM, RequestRecord, ring_peek, ring_publish, ring_release, ring_room
 from shardkv.segment cimport free_some, named_replies
 from shardkv.sleep cimport (
@@ -61,7 +62,7 @@ cdef class Worker(Execution):
         self.wake_fd = assignment["worker_wake"][self.index]
         self.pairs = [RingPairType.open(f"{assignment['folder']}/ring-{a}-{self.index}") for a in range(self.acceptors)]
         self.settings = {}
-        self.configure(assignment["settings"])
+        self.take_settings()
         self.housekeeping = Housekeeping(self, self.log)
         page.set_counter("worker", self.index, "pid", os.getpid())
         page.set_counter("worker", self.index, "started_ms", clock_ms())
@@ -82,12 +83,15 @@ cdef class Worker(Execution):
             raise OSError(errno, os.strerror(errno))
         return 0
 
-    def configure(self, changes: dict[str, str]) -> None:
-        """Takes changed directives, as canonical texts."""
-        self.settings.update(changes)
-        self.call.limits.take(changes)
-        if "proto-max-bulk-len" in changes:
-            self.call.max_string = int(changes["proto-max-bulk-len"])
+    def take_settings(self) -> None:
+        """Takes the settings published last, for all requests from here on."""
+        self.settings_version, text = self.page.settings()
+        self.settings = json.loads(text) if text else {}
+        self.call.limits.take(self.settings)
+        if "proto-max-bulk-len" in self.settings:
+            self.call.max_string = int(self.settings["proto-max-bulk-len"])
+        if "loglevel" in self.settings:
+            self.log.set_level(self.settings["loglevel"])
 
     def run(self) -> None:
         """Serves until the supervisor says stop or is gone."""
@@ -97,6 +101,8 @@ cdef class Worker(Execution):
         self.channel.send({"type": "ready"})
         while True:
             self._set_clock()
+            if atomic_load_relaxed(&self.page.header.settings_version) != self.settings_version:
+                self.take_settings()
             worked = 0
             for acceptor in range(self.acceptors):
                 worked += self.serve(acceptor)
@@ -108,6 +114,7 @@ cdef class Worker(Execution):
 
     cdef int _set_clock(self) except -1:
         self.now_ms = clock_ms()
+        atomic_store_relaxed(&self.block.turned_ms, self.now_ms)
         self.call.now_ms = self.now_ms
         self.keyspace.now_ms = self.now_ms
         self.keyspace.clock = <uint32_t>(self.now_ms // 1000) & 0xFFFFFF
@@ -125,7 +132,7 @@ cdef class Worker(Execution):
                 name = self.names.get(refused, "?")
                 self.log.warning(f"a request '{name}' killed its worker again and again: it gets an error")
             self.publish(pair, acceptor)
-        self.segments.sweep(set().union(*(named_replies(pair) for pair in self.pairs)))
+        self.segments.sweep(named_replies(self.pairs))
         if self.arena.interrupted_slot == COMMIT_EXPIRY or self.arena.interrupted_slot == COMMIT_INTERNAL:
             self.housekeeping.count_death(self.arena.interrupted_slot, weight, self.now_ms)
         return 0

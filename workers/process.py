@@ -13,13 +13,16 @@ from shardkv.errors import OutOfMemory
 from shardkv.hashing import set_secret
 from shardkv.ring import RingError
 from shardkv.stats import ControlPage, ControlPageError
+from workers.call import BadRecord
 from workers.commands import MODULES
 from workers.loop import Worker
 from workers.memory.arena import Arena, ArenaError
 from workers.memory.databases import KeyspaceError
+from workers.memory.dice import reseed_from_system
 from workers.memory.keyspace import Keyspace
 from workers.registry import load
-from workers.types.dice import reseed_from_system
+
+EXIT_BAD_RECORD = 71  # a ring holds what no acceptor writes
 
 HANDLERS = load(MODULES)  # before any fork: all workers share them
 
@@ -56,8 +59,16 @@ def main(assignment: dict[str, Any], channel: Channel) -> int:
             channel.send({"type": "failed", "text": text})
         print(f"shardkv: worker {assignment['index']} cannot take its shard over: {text}", file=sys.stderr)
         return 1
+    return serve(worker)
+
+
+def serve(worker: Worker) -> int:
+    """Runs a worker to its end; returns the exit status."""
     try:
         worker.run()
     except EOFError:
         pass  # the supervisor is gone
+    except BadRecord as error:
+        worker.log.warning(f"the worker of shard {worker.index} stops: {error}")
+        return EXIT_BAD_RECORD
     return 0

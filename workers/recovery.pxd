@@ -19,6 +19,10 @@ Invariants
     a worker does to itself (a fault, an abort, an exit) counts as one; what may have come from outside counts a tenth,
     so that kills by an operator disturb nobody, and a request that calls for the system's OOM killer still ends.
  4. A request that was not executing is never counted, wherever it lies in the ring.
+ 5. What a record says is not believed (BadRecord, workers/execution.pxd): the worker logs a line and ends. A record
+    that can be passed because its size fits is a request that killed its worker, and gets its error by 3. A ring that
+    cannot be read on ends every worker of the shard before it is ready: the supervisor's brake holds, the shard's data
+    is safe, and a restart of the server makes new rings.
 """
 from shardkv.ring cimport RingPair
 from workers.execution cimport Execution
@@ -30,7 +34,8 @@ cdef enum:
 
 # What a death weighs, from an exit status or, negative, a signal.
 cdef int weight_of(int died) noexcept
-# Moves both rings past what the last worker committed. Raises BadRecord when rings and arena do not fit together.
+# Moves both rings past what the last worker committed. Raises BadRecord when rings and arena do not fit together, or
+# the next record cannot be read.
 cdef int pass_committed(Execution execution, RingPair pair, int acceptor) except -1
 # Counts the request that the last worker died in, if it is of this ring; then refuses it when it did so too often, and
 # returns its command's id; -1 when it is not refused.

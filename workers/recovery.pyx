@@ -2,7 +2,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from shardkv.ring cimport (
-    ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce,
+    REPLY_ROOM, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce,
+    ring_room,
 )
 from shardkv.stats cimport RECOVERED_REPLIES
 
@@ -35,6 +36,9 @@ cdef int pass_committed(Execution execution, RingPair pair, int acceptor) except
         ring_advance(&pair.request, record.size)
         ring_append(&pair.reply, reply.size)
         execution.block.counters[<int>RECOVERED_REPLIES] += 1
+    record = <RequestRecord *>ring_peek(&pair.request)
+    if pair.request.corrupt or record != NULL and record.size < sizeof(RequestRecord):
+        raise BadRecord(f"the request ring of acceptor {acceptor} is broken at {pair.request.next}: restart the server")
     return 0
 
 
@@ -49,9 +53,8 @@ cdef int count_attempt(Execution execution, RingPair pair, int acceptor, int wei
         pair.request.shared.attempt_position = pair.request.next
         pair.request.shared.attempts = 0
     pair.request.shared.attempts += weight
-    if pair.request.shared.attempts < ATTEMPTS_MAX * WEIGHT_CRASH:
+    if pair.request.shared.attempts < ATTEMPTS_MAX * WEIGHT_CRASH or ring_room(&pair.reply) < REPLY_ROOM:
         return -1
-    # There is room for a reply: there was when it was executed, behind the same replies.
     command = record.command
     execution.answer_error(pair, acceptor, record, "ERR the worker died each time it executed this command")
     return command

@@ -51,12 +51,18 @@ cdef class Reactor(Turn):
         self.listener.read_limit()
         self.listener.keepalive_s = settings.number("tcp-keepalive")
 
-    def connections(self) -> list:
-        """All connections, oldest place first."""
-        cdef uint32_t place
-        cdef Client **clients = self.clients.clients
-        places = [place for place in range(1, self.clients.count) if clients[place] != NULL]
-        return [connection_of(self.hub, clients[<uint32_t>place]) for place in places]
+    def connections(self, uint32_t place, uint32_t count) -> tuple:
+        """Returns up to `count` connections from a place of the client table on, and the place to go on at, 0 at its end.
+
+        Making a Connection can run the collector, but not close a client: that is only done in a turn.
+        """
+        cdef uint32_t end = self.clients.count
+        found = []
+        while place < end and <uint32_t>len(found) < count:
+            if self.clients.clients[place] != NULL:
+                found.append(connection_of(self.hub, self.clients.clients[place]))
+            place += 1
+        return found, place if place < end else 0
 
     def complete(self, Connection connection, uint64_t sequence, bytes reply) -> None:
         """The reply of a request whose handler ran asynchronously."""

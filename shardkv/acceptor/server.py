@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import uvloop
@@ -33,6 +33,7 @@ HANDLERS = load_handlers(table.COMMANDS)
 
 TICK_SECONDS = 0.1
 STOP_SECONDS = 0.5  # for replies on their way when the supervisor says stop
+STEP = 128  # connections looked at in one turn of the loop, which takes some milliseconds
 RETRY_SECONDS = 0.001  # until a question that found a full ring is tried again
 
 # Directives that the hot path has copies of.
@@ -129,9 +130,18 @@ class Server:
         self.reactor.tick()
         self.loop.call_later(TICK_SECONDS, self._tick)
 
-    def connections(self) -> list[Connection]:
-        """This acceptor's connections."""
-        return self.reactor.connections()
+    async def connections(self) -> AsyncIterator[Connection]:
+        """Yields this acceptor's connections; after every STEP of them the loop serves who waits.
+
+        One that is closed meanwhile is left out. One that comes meanwhile may be.
+        """
+        place = 1
+        while place:
+            connections, place = self.reactor.connections(place, STEP)
+            for connection in connections:
+                yield connection
+            self.reactor.kick()  # what was done to them takes effect
+            await asyncio.sleep(0)
 
     def _complete(self, client: Connection, sequence: int, reply: bytes) -> None:
         self.reactor.complete(client, sequence, reply)

@@ -13,6 +13,7 @@ Invariants
 """
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import signal
@@ -24,6 +25,7 @@ from collections.abc import Callable, Iterator
 from setproctitle import setproctitle
 
 from shardkv import __version__
+from shardkv.config.directives import DIRECTIVES, Reader
 from shardkv.config.kinds import format_memory
 from shardkv.control import Message
 from shardkv.log import Log
@@ -33,6 +35,7 @@ from shardkv.supervisor.instance import Instance
 from shardkv.supervisor.notify import notify
 from shardkv.supervisor.process import Child
 from shardkv.supervisor.router import Router
+from shardkv.supervisor.watch import Watch
 
 EXIT_OK = 0
 EXIT_CHILD_FAILED = 3   # a child says that it cannot start
@@ -42,6 +45,8 @@ _DEATHS_AT_START = 5.0  # crashes before readiness that stop a server which has 
 _FORK_PATIENCE = 0.05    # seconds at least between a fork that failed and the next
 _END_PATIENCE = 1.0      # seconds between the end of a child's channel and its being killed
 _STOP_PATIENCE = 5.0     # seconds for the acceptors, and again for the workers, before they are killed
+
+_OF_WORKERS = [d.name for d in DIRECTIVES if Reader.WORKER in d.readers and not d.immutable]
 
 Slot = tuple[str, int]
 
@@ -72,6 +77,10 @@ class Supervisor:
         self._on_ready = on_ready
         self._settings.on_change("loglevel", log.set_level)
         self._settings.on_change("maxmemory", self._set_maxmemory)
+        for directive in _OF_WORKERS:
+            self._settings.on_change(directive, self._publish_settings)
+        self._publish_settings()
+        self._watch = Watch(instance.page, log)
 
     # -- start
 
@@ -126,6 +135,11 @@ class Supervisor:
 
     def _set_maxmemory(self, text: str) -> None:
         self._instance.page.maxmemory = int(text)
+
+    def _publish_settings(self, text: str = "") -> None:
+        # Before the change is confirmed, and whatever becomes of who asked for it: workers see it (shardkv/stats.pxd).
+        texts = {name: self._settings.get(name) for name in _OF_WORKERS}
+        self._instance.page.publish_settings(json.dumps(texts).encode())
 
     # -- children
 
@@ -187,7 +201,8 @@ class Supervisor:
     # -- the loop
 
     def _step(self) -> None:
-        times = (self._deadline, self._router.deadline(), *self._due.values(), *(c.kill_at for c in self._children))
+        times = (self._deadline, self._watch.deadline, self._router.deadline(), *self._due.values())
+        times += tuple(child.kill_at for child in self._children)
         deadlines = [deadline for deadline in times if deadline is not None]
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
         for child in self._children:
@@ -201,6 +216,7 @@ class Supervisor:
                 self._serve(key.data, events)
         self._router.expire()
         self._start_due()
+        self._watch.look()
         for child in self._children:
             if child.kill_at is not None and time.monotonic() >= child.kill_at:
                 child.kill()

@@ -12,7 +12,8 @@ Invariants
     the processor last saw it).
  2. journal_slot and journal_position change only while journal_used is 0. The journal is open iff journal_used > 0
     and commit[journal_slot] != journal_position; so `begin` must name a position other than the slot's last. The two
-    words name the transaction from `begin` on: who dies in it is known even if it has saved nothing.
+    words name the transaction from `begin` until its commit or rollback: who dies in it is known even if it has saved
+    nothing.
  3. Undoing reads the journal and writes elsewhere: after a death while undoing all is undone again.
  4. Pages are touched only after `provide` said they are there.
  5. Within a transaction the first save of some bytes is what counts. Who remembers having saved them need not do it

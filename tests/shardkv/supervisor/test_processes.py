@@ -61,6 +61,35 @@ def test_each_instance_has_a_secret_and_keeps_it(make_server: MakeServer) -> Non
     assert "arena-0 is of another instance" in other.output()
 
 
+def test_a_worker_that_hangs_shows(make_server: MakeServer) -> None:
+    server = make_server("--workers", "2")
+    client = server.client()
+    assert [client.info("shards")[f"shard{index}"]["busy_ms"] for index in range(2)] == [0, 0]
+    stopped = server.worker_pids()[1]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        line = f"worker 1 (pid {stopped}) has been at one thing for more than a second"
+        wait_until(lambda: line in server.output(), "the warning")
+        assert client.info("shards")["shard1"]["busy_ms"] >= 1000
+        assert client.info("shards")["shard0"]["busy_ms"] == 0
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    wait_until(lambda: "worker 1 goes on after" in server.output(), "the end of it")
+    wait_until(lambda: client.info("shards")["shard1"]["busy_ms"] == 0, "a worker that turns")
+
+
+def test_a_worker_has_the_newest_settings(make_server: MakeServer) -> None:
+    server = make_server("--workers", "1", "--acceptors", "2")
+    client = server.client()
+    for limit, encoding in ((1, b"hashtable"), (128, b"listpack")):
+        assert client.config_set("hash-max-listpack-entries", limit)
+        for _ in range(2):
+            client.delete("h")
+            client.hset("h", mapping={"a": 1, "b": 2})
+            assert client.object("encoding", "h") == encoding
+            server.kill_worker(0)
+
+
 @pytest.mark.parametrize("workers", ["1", "5"])
 def test_killed_workers_are_not_noticed(make_server: MakeServer, workers: str) -> None:
     server = make_server("--workers", workers)

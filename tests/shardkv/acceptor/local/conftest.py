@@ -7,7 +7,7 @@ import inspect
 import json
 import pkgutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,9 @@ class FakeServer:
         self.answers: dict[Any, Any] = {}
         self.paused: tuple[int, bool] | None = None
 
-    def connections(self) -> list[FakeConnection]:
-        return self.clients
+    async def connections(self) -> AsyncIterator[FakeConnection]:
+        for client in self.clients:
+            yield client
 
     def pause(self, until_ms: int, writes_only: bool) -> None:
         self.paused = (until_ms, writes_only)
