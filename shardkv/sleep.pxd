@@ -36,6 +36,7 @@ cdef enum:
     SLEEPS_FOR_ROOM = 2
 
 cdef uint64_t delaying        # 0 but in tests
+cdef uint64_t dying           # in tests: the delay point, counted from now on, at which the process kills itself
 cdef void delay() noexcept nogil
 cdef void wake(int fd) noexcept nogil
 

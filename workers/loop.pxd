@@ -15,11 +15,12 @@ Invariants
  2. Requests from the ring's head to the commit word, less those that 4 and 5 prove published, are exactly the records
     behind the published tail.
  3. A full reply ring stops only its own acceptor's requests. The loop never waits for a client or an acceptor.
- 4. It blocks as shardkv/sleep.pxd says.
+ 4. It blocks as shardkv/sleep.pxd says, and looks for a moment first, while that pays (shardkv/polling.pxd).
 
 What happens to a ring after a death is in recovery.pxd, the worker's own work in housekeeping.pxd.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from shardkv.polling cimport Polling
 from shardkv.ring cimport RingPair
 from workers.execution cimport Execution
 from workers.housekeeping cimport Housekeeping
@@ -39,6 +40,7 @@ cdef class Worker(Execution):
     cdef int died                       # how the shard's last worker ended, as its supervisor saw it
     cdef int64_t now_ms
     cdef bint stopping
+    cdef Polling polling
 
     cdef int take_over(self) except -1
     cdef int serve(self, int acceptor) except -1
@@ -47,5 +49,7 @@ cdef class Worker(Execution):
     cdef int sleep(self) except -1
     cdef int _watch(self, int fd, uint32_t events) except -1
     cdef int _set_clock(self) except -1
+    cdef bint _look(self) noexcept
+    cdef bint _has_requests(self) noexcept
     cdef bint _may_sleep(self) except -1
     cdef int _listen(self) except -1

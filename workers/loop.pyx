@@ -9,6 +9,7 @@ from posix.unistd cimport close
 
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
 from shardkv.ring cimport REPLY_ROOM, RequestRecord, ring_peek, ring_publish, ring_release, ring_room
+from shardkv.polling cimport pause, poll_begin, poll_configure, poll_found, poll_gave_up, poll_woken, poll_yield
 from shardkv.segment cimport free_some, named_replies
 from shardkv.sleep cimport (
     SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, delay_point, fall_asleep, longest_sleep, stay_awake, wake_if,
@@ -38,6 +39,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 cdef enum:
     BATCH = 4 * AHEAD         # requests of one ring before the next ring has its turn
+    SPINS = 32                # looks at the rings between two system calls
 
 
 cdef int64_t clock_ms() noexcept nogil:
@@ -90,6 +92,8 @@ cdef class Worker(Execution):
         self.call.limits.take(self.settings)
         if "proto-max-bulk-len" in self.settings:
             self.call.max_string = int(self.settings["proto-max-bulk-len"])
+        if "busy-poll-us" in self.settings:
+            poll_configure(&self.polling, self.page.header.ticks_per_ms, int(self.settings["busy-poll-us"]))
         if "loglevel" in self.settings:
             self.log.set_level(self.settings["loglevel"])
 
@@ -194,16 +198,42 @@ cdef class Worker(Execution):
         """Blocks until a ring may have something, the supervisor speaks, or the next tick is due."""
         cdef epoll_event events[2]
         cdef int count, number
-        if not self._may_sleep():
+        if self._look() or not self._may_sleep():
             return 0
+        self.polling.blocked = True
         with nogil:
             count = epoll_wait(self.epoll, events, 2, longest_sleep(TICK_MS))
         stay_awake(&self.block.sleeping)
+        poll_woken(&self.polling, ticks())
         self.block.counters[<int>WAKE_UPS] += 1
         for number in range(count):
             if events[number].data.fd != self.wake_fd:
                 self._listen()
         return 0
+
+    cdef bint _look(self) noexcept:
+        """Looks for requests, as long as that pays; returns whether there are any."""
+        cdef uint64_t now = ticks()
+        cdef uint64_t until = now + self.polling.window
+        cdef int spin
+        if not poll_begin(&self.polling, now):
+            return False
+        while True:
+            for spin in range(SPINS):
+                if self._has_requests():
+                    poll_found(&self.polling)
+                    return True
+                pause()
+            if not poll_yield(&self.polling, &now) or now > until:
+                poll_gave_up(&self.polling)
+                return self._has_requests()
+
+    cdef bint _has_requests(self) noexcept:
+        cdef RingPair pair
+        for pair in self.pairs:
+            if ring_peek(&pair.request) != NULL and ring_room(&pair.reply) >= REPLY_ROOM:
+                return True
+        return False
 
     cdef bint _may_sleep(self) except -1:
         """Says for what it is going to sleep; False: it is there already."""

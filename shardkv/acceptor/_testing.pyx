@@ -17,6 +17,10 @@ from shardkv.acceptor.parser cimport (
     frame_parse,
     frame_reset,
 )
+from shardkv cimport sleep
+from shardkv.acceptor.requests cimport Requests
+from shardkv.ring cimport RingPair
+from shardkv.stats cimport ControlPage
 
 
 def parse(
@@ -118,3 +122,18 @@ def is_local_address(address: bytes) -> bool:
     memset(peer, 0, sizeof(peer))
     memcpy(peer, <const char *>address, min(<size_t>len(address), sizeof(peer)))
     return is_local(peer)
+
+
+def publish(folder: str, int workers, int death=0) -> list[int]:
+    """Takes an acceptor's request rings over, appends a record to each and publishes them; dies at the `death`-th store
+    of publishing, if there is one. Without: publishes nothing of its own, returns the tails."""
+    cdef list pairs = [RingPair.open(f"{folder}/ring-0-{worker}") for worker in range(workers)]
+    cdef Requests requests = Requests(ControlPage.open(f"{folder}/control"), pairs, [-1] * workers, None, 1)
+    cdef RingPair pair
+    if death:
+        for worker in range(workers):
+            requests.ask(worker, 1, [b"x"])
+        sleep.dying, sleep.delaying = death, 1
+        requests.publish()
+        sleep.dying = sleep.delaying = 0
+    return [pair.request.shared.tail for pair in pairs]

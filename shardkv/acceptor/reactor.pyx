@@ -19,6 +19,7 @@ from shardkv.acceptor.client cimport (
 )
 from shardkv.acceptor.connection cimport Connection, connection_of
 from shardkv.acceptor.input cimport input_shrink
+from shardkv.polling cimport poll_configure
 from shardkv.segment cimport free_some
 from shardkv.stats cimport (
     CLIENT_MEMORY,
@@ -48,6 +49,7 @@ cdef class Reactor(Turn):
         self.hub.require_auth = bool(settings.get("requirepass"))
         self.listener.protected = settings.enabled("protected-mode") and not self.hub.require_auth
         self.listener.max_clients = settings.number("maxclients")
+        poll_configure(&self.polling, self.page.header.ticks_per_ms, settings.number("busy-poll-us"))
         self.listener.read_limit()
         self.listener.keepalive_s = settings.number("tcp-keepalive")
 

@@ -5,12 +5,16 @@ A client for whose request a ring has no room waits in that ring's queue, first 
 Invariants
  1. All records of one request are appended, or none: `reserve` is asked before the first `append`.
  2. Appended records are published by `publish`, once for a whole batch.
- 3. While clients wait for a ring, nobody's request goes into it but that of the client whose turn it is. In its turn a
+ 3. One `publish` is for all of its rings, whenever the acceptor dies: before it stores the tails of several, it stores
+    in each header what its tail will be (publishing_tail), then 1 into the first ring's publishing_position, then the
+    tails, then 0. A successor that finds 1 stores the tails, all records before them being complete. So a command that
+    was divided reaches all of its workers or none.
+ 4. While clients wait for a ring, nobody's request goes into it but that of the client whose turn it is. In its turn a
     client goes on as long as there is room and it has whole requests; then it stands at the end. One whose request still
     does not fit stays the first.
- 4. A queue is gone through when the ring's head is not the one at which its first client was last tried
+ 5. A queue is gone through when the ring's head is not the one at which its first client was last tried
     (shardkv/sleep.pxd, invariant 5). Whoever stands in it when that is done waits behind records in the ring.
- 5. `internal_token`, that of place 0, is the acceptor's own: requests that no client made; their `sequence` is the
+ 6. `internal_token`, that of place 0, is the acceptor's own: requests that no client made; their `sequence` is the
     question's number. It has the epoch in it: a predecessor's question of the same number gets its reply elsewhere.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -90,6 +94,8 @@ cdef class Requests:
     cdef bint ask(self, uint32_t worker, uint64_t question, list args) except *
     cdef bint awaiting(self) noexcept nogil                  # a worker has requests of ours to execute
     cdef void publish(self)
+    cdef void _intend(self) noexcept nogil                   # invariant 3
+    cdef void _finish_predecessor(self) noexcept nogil
     cdef inline void note_release(self, uint32_t worker) noexcept nogil:
         """The head of a worker's reply ring was moved: `publish` wakes it, if it sleeps for that."""
         self.moved[worker] |= SLEEPS_FOR_ROOM

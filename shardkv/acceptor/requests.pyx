@@ -8,7 +8,7 @@ from libc.string cimport memcpy, memset
 from shardkv.acceptor.client cimport client_await_ring, frame_bytes
 from shardkv.acceptor.parser cimport Frame, Span
 from shardkv.acceptor.specs cimport SPEC_TOUCH
-from shardkv.atomic cimport atomic_fence, atomic_load_relaxed
+from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_release
 from shardkv.ring cimport (
     IN_SEGMENT,
     NO_TOUCH,
@@ -17,6 +17,7 @@ from shardkv.ring cimport (
     RING_INLINE_MAX,
     Place,
     RequestRecord,
+    RingHeader,
     RingPair,
     SegmentName,
     ring_append,
@@ -71,6 +72,8 @@ cdef class Requests:
             raise MemoryError
         for worker in range(self.workers):
             self.rings[worker] = &(<RingPair>pairs[worker]).request
+        self._finish_predecessor()
+        for worker in range(self.workers):
             ring_produce(self.rings[worker])
 
     def __dealloc__(self):
@@ -267,16 +270,42 @@ cdef class Requests:
                 return True
         return False
 
+    cdef void _intend(self) noexcept nogil:
+        cdef uint32_t worker
+        for worker in range(self.workers):
+            self.rings[worker].shared.publishing_tail = self.rings[worker].next
+            delay_point()
+        atomic_store_release(&self.rings[0].shared.publishing_position, 1)
+
+    cdef void _finish_predecessor(self) noexcept nogil:
+        cdef RingHeader *shared
+        cdef uint32_t worker
+        if not self.rings[0].shared.publishing_position:
+            return
+        for worker in range(self.workers):
+            shared = self.rings[worker].shared
+            if shared.publishing_tail - shared.tail <= self.rings[worker].capacity:
+                atomic_store_release(&shared.tail, shared.publishing_tail)
+        atomic_store_release(&self.rings[0].shared.publishing_position, 0)
+
     cdef void publish(self):
         cdef uint32_t worker
+        cdef uint32_t published = 0
         cdef bint any_moved = False
+        for worker in range(self.workers):
+            published += self.moved[worker] & SLEEPS_FOR_RECORDS != 0
+            any_moved |= self.moved[worker] != 0
+        if not any_moved:
+            return
+        if published > 1:
+            self._intend()
         for worker in range(self.workers):
             if self.moved[worker] & SLEEPS_FOR_RECORDS:
                 delay_point()
                 ring_publish(self.rings[worker])
-            any_moved |= self.moved[worker] != 0
-        if not any_moved:
-            return
+        if published > 1:
+            delay_point()
+            atomic_store_release(&self.rings[0].shared.publishing_position, 0)
         delay_point()
         atomic_fence()
         for worker in range(self.workers):

@@ -38,8 +38,8 @@ RETRY_SECONDS = 0.001  # until a question that found a full ring is tried again
 
 # Directives that the hot path has copies of.
 WATCHED = (
-    "client-output-buffer-limit", "client-query-buffer-limit", "maxclients", "proto-max-bulk-len", "protected-mode",
-    "requirepass", "tcp-keepalive", "timeout",
+    "busy-poll-us", "client-output-buffer-limit", "client-query-buffer-limit", "maxclients", "proto-max-bulk-len",
+    "protected-mode", "requirepass", "tcp-keepalive", "timeout",
 )
 
 

@@ -36,13 +36,11 @@ from shardkv.acceptor.net cimport (
 from shardkv.acceptor.router cimport Router
 from shardkv.acceptor.specs cimport CommandTable
 from shardkv.atomic cimport ticks
+from shardkv.polling cimport pause, poll_begin, poll_found, poll_gave_up, poll_woken, poll_yield
 from shardkv.ring cimport RingPair
 from shardkv.segment cimport SegmentStore, named_requests
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, fall_asleep, stay_awake
 from shardkv.stats cimport BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED
-
-cdef extern from "<sched.h>" nogil:
-    int sched_yield()
 
 cdef enum:
     WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
@@ -108,40 +106,49 @@ cdef class Turn:
     cdef bint _serve(self, uint64_t deadline) except -1:
         """Goes round until it may sleep (True), or something else has to run (False)."""
         cdef int timeout = 0
-        cdef int events
+        cdef int worked
+        cdef bint found
+        poll_woken(&self.polling, ticks())
         while True:
-            events = self._poll(timeout)
+            worked = self._take_events(timeout)
             self.progress.run_queue()
             self.requests.publish()
-            self.replies.drain()
+            worked += self.replies.drain()
             self.progress.retry_stalled()
             self.progress.run_queue()
             self.requests.publish()
             self.progress.flush()
             self.clients.free_removed()
             timeout = 0
-            if self.hub.queue_first == self.hub.dirty == NULL and not self._linger() and self._may_sleep():
-                if events == 0 or self.hub.cold:
-                    return True
-                timeout = 1
-            if self.hub.cold or ticks() > deadline:
-                return timeout != 0
+            if self.hub.cold:
+                return self.hub.queue_first == self.hub.dirty == NULL and self._may_sleep()
+            found = self.hub.queue_first != NULL or self.hub.dirty != NULL or self._look(deadline)
+            if ticks() > deadline:
+                return False
+            if found or not self._may_sleep():
+                continue
+            self.polling.blocked = True
+            if not worked:
+                return True
+            timeout = BLOCK_MS
 
-    cdef int _poll(self, int timeout_ms) except -1:
+    cdef int _take_events(self, int timeout_ms) except -1:
         """Takes what the sockets have to say; returns how many did."""
-        cdef epoll_event events[EVENTS]
         cdef epoll_event *event
         cdef Client *client
-        cdef int number, count
+        cdef int number, count = self.ready
         if timeout_ms:
             with nogil:
-                count = epoll_wait(self.epoll, events, EVENTS, timeout_ms)
+                count = epoll_wait(self.epoll, self.events, EVENTS, timeout_ms)
             stay_awake(&self.block.sleeping)
-        else:
-            count = epoll_wait(self.epoll, events, EVENTS, 0)
+            if count > 0:
+                poll_woken(&self.polling, ticks())
+        elif count == 0:
+            count = epoll_wait(self.epoll, self.events, EVENTS, 0)
+        self.ready = 0
         self.tell_time()
         for number in range(count):
-            event = &events[number]
+            event = &self.events[number]
             if event.data.u64 >= LISTENERS_MAX:
                 client = <Client *><uintptr_t>event.data.u64
                 if event.events & EPOLLOUT and client.output.bytes:
@@ -154,14 +161,37 @@ cdef class Turn:
                 self._accept(event.data.u64)
         return max(count, 0)
 
-    cdef bint _linger(self) noexcept nogil:
-        """Gives way to workers that have requests of ours, for a moment; returns whether replies came."""
-        cdef uint64_t until = ticks() + self.linger_ticks
-        while self.requests.awaiting() and ticks() < until:
-            if self.replies.waiting():
+    cdef bint _look(self, uint64_t deadline) noexcept nogil:
+        """Looks for something to do, as long as that pays, or a moment for workers that have requests of ours; returns
+        whether there is."""
+        cdef uint64_t now = ticks()
+        cdef bint at_sockets = poll_begin(&self.polling, now)
+        cdef uint64_t until = now + (self.polling.window if at_sockets else self.linger_ticks)
+        while at_sockets or self.requests.awaiting():
+            if self._found(at_sockets):
+                if at_sockets:
+                    poll_found(&self.polling)
                 return True
-            sched_yield()
-        return self.replies.waiting()
+            if not poll_yield(&self.polling, &now) or now > until:
+                if at_sockets:
+                    poll_gave_up(&self.polling)
+                break
+            if now > deadline:
+                break
+        return self._found(False)
+
+    cdef bint _found(self, bint at_sockets) noexcept nogil:
+        cdef int spin
+        if self.requests.awaiting():
+            for spin in range(SPINS):
+                if self.replies.waiting():
+                    return True
+                pause()
+        if self.replies.waiting() or self._may_serve_stalled():
+            return True
+        if at_sockets:
+            self.ready = max(epoll_wait(self.epoll, self.events, EVENTS, 0), 0)
+        return self.ready > 0
 
     cdef bint _may_sleep(self) noexcept nogil:
         cdef uint64_t reasons = SLEEPS_FOR_RECORDS | (SLEEPS_FOR_ROOM if self.requests.waiting else 0)

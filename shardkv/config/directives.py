@@ -90,6 +90,7 @@ DIRECTIVES = (
     Directive("workers", CountOrAuto(WORKERS_MAX), "auto", readers=S, immutable=True),
     Directive("acceptors", CountOrAuto(ACCEPTORS_MAX), "auto", readers=S, immutable=True),
     Directive("arena-dir", TEXT, "/dev/shm", readers=S, immutable=True),
+    Directive("busy-poll-us", Integer(0, 1000), "50", readers=A | W),
     Directive("allow-missing-arenas", YES_NO, "no", readers=S, immutable=True),
 
     # Network

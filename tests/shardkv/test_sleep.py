@@ -1,7 +1,7 @@
 """Sleeping and waking with rings that are full both ways, and every process dawdling at every store of the protocol.
 
-With these delays nobody is woken by a clock either: a wake-up that is lost is a client that waits for ever. It shows only
-when nothing else happens, so there are few clients, and requests so long that one batch of the worker empties a ring.
+With these delays nobody is woken by a clock either: a wake-up that is lost is a client that waits for ever. It shows
+only when nothing else happens: there are few clients, and requests so long that one batch of the worker empties a ring.
 """
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def send_round(wire: Wire, number: int) -> None:
             wire.send("set", f"key:{number}", VALUE)
 
 
-@pytest.mark.parametrize(("clients", "workers"), [(1, 1), (1, 1), (3, 1), (3, 2)])
+@pytest.mark.parametrize(("clients", "workers"), [(1, 1), (3, 1), (3, 1), (3, 1), (3, 2)])
 def test_no_wake_up_is_lost(
     make_server: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, clients: int, workers: int
 ) -> None:

@@ -124,7 +124,16 @@ class Instance:
     def send(self, request: Request) -> None:
         """Puts a request into the ring; one whose name begins with @ goes to an internal handler."""
         internal = request[0].startswith(b"@")
-        self.acceptor.request(0 if internal else command_id(request[0].decode()), *request, internal=internal)
+        number = 0 if internal else command_id(request[0].decode())
+        until = time.monotonic() + 20.0
+        while True:
+            try:
+                self.acceptor.request(number, *request, internal=internal)
+                return
+            except BufferError:  # the worker has to make room first
+                assert time.monotonic() < until, "the request ring stays full"
+                os.eventfd_write(self.assignment["worker_wake"][0], 1)
+                os.sched_yield()
 
     def start_over(self, crash: int = 0) -> None:
         """Kills the worker and starts its successor, which dies at its `crash`-th store (0: never)."""

@@ -38,27 +38,33 @@ def test_an_acceptor_dies_under_load(make_server: Callable[..., Server]) -> None
             wait_until(lambda: not list(running.data_folder.glob("seg-*")), "what travelled to the dead to be removed")
 
 
+def positions(ring: Path) -> tuple[int, ...]:
+    """Tail and head of the request ring and of the reply ring (shardkv/ring.pxd has the header)."""
+    file = ring.read_bytes()
+    return tuple(int.from_bytes(file[at:at + 8], "little") for at in (128, 256, 4096 + 128, 4096 + 256))
+
+
 def replies_taken(ring: Path) -> bool:
-    """Whether replies have come through a ring, and none is left in it (shardkv/ring.pxd has the header)."""
-    reply_header = ring.read_bytes()[4096:8192]
-    tail, head = (int.from_bytes(reply_header[offset:offset + 8], "little") for offset in (128, 256))
+    """Whether replies have come through a ring, and none is left in it."""
+    _, _, tail, head = positions(ring)
     return head == tail > 0
 
 
 def test_an_acceptor_dies_with_a_question_of_its_own_under_way(make_server: Callable[..., Server]) -> None:
     running = make_server("--workers", "1")
     worker = running.worker_pids()[0]
-    with Wire(running.port) as asking, Wire(running.port) as other:
+    ring = running.data_folder / "ring-0-0"
+    with Wire(running.port) as asking:
+        assert asking.ask("ping") == "+PONG"
+        before = positions(ring)[0]
         os.kill(worker, signal.SIGSTOP)
         try:
             asking.send("debug", "sleep", "0")
-            asking.send("debug", "sleep", "0")
-            assert other.ask("ping") == "+PONG"
+            wait_until(lambda: positions(ring)[0] > before, "the question to be in the ring")
             wait_gone(running.kill_acceptor(0))
             successor = running.acceptor_pids()[0]
         finally:
             os.kill(worker, signal.SIGCONT)
-    ring = running.data_folder / "ring-0-0"
     wait_until(lambda: replies_taken(ring), "the successor to take its predecessor's replies, before its first client")
     with Wire(running.port) as wire:
         assert wire.ask("debug", "sleep", "0") == "+OK"

@@ -16,7 +16,7 @@ from shardkv.config.parser import parse_text
 # Directives whose default is ours on purpose, or that 7.0 does not have.
 OWN_DEFAULTS = {"bind", "dir", "port", "save"}
 NEWER = {"set-max-listpack-entries", "set-max-listpack-value", "locale-collate", "cluster-announce-human-nodename"}
-OURS = {"workers", "acceptors", "arena-dir"}
+OURS = {"workers", "acceptors", "arena-dir", "busy-poll-us", "allow-missing-arenas"}
 HIDDEN_SINCE = {"aof-disable-auto-gc"}
 FAILED = "CONFIG SET failed (possibly related to argument"
 
