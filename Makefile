@@ -1,6 +1,6 @@
 # make run      start the server (ARGS="--port 7700 --workers 4" passes flags on)
 # make test     everything pytest runs          make check        ruff, mypy, cython-lint
-# make bench    compare with redis-server       make conformance  Redis's own test suite against shardkv
+# make bench    compare with other servers      make conformance  Redis's own test suite against shardkv
 # make profile  where the CPU time goes         make docs         the figures in README.md, from bench/results.json
 # make stalls   the longest that a growing or a freed collection keeps a worker from its next request
 
@@ -65,7 +65,7 @@ force:
 build/generator: bench/generator.c
 	@command -v $${CC:-cc} >/dev/null || { echo "make bench needs a C compiler: no '$${CC:-cc}' found (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@mkdir -p build
-	@$${CC:-cc} -O2 -std=gnu11 -Wall -Wextra -o $@ $<
+	@$${CC:-cc} -O2 -std=gnu11 -Wall -Wextra -o $@.$$$$ $< && mv $@.$$$$ $@
 
 # .venv holds the dependencies only, never shardkv itself: what runs is what stands in the tree.
 .venv/.made: pyproject.toml

@@ -17,14 +17,14 @@ def draw(results: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    rows, how = results["throughput"]["rows"], results["throughput"]["how"]
-    depths = list(rows)
-    tests = list(rows[depths[0]])
+    figures, how = results["throughput"]["rows"], results["throughput"]["how"]
+    depths = list(figures)
+    tests = list(figures[depths[0]])
     height = 0.8 / len(depths)
     figure, axes = pyplot.subplots(figsize=(8, 1.7 + 0.4 * len(tests)), dpi=160)
     widest = 1.0
     for place, depth in enumerate(depths):
-        values = [ratio(rows[depth][test]) for test in tests]
+        values = [ratio(figures[depth][test]) for test in tests]
         widest = max(widest, *values)
         rows = [row + (place - (len(depths) - 1) / 2) * height for row in range(len(tests))]
         axes.barh(rows, values, height * 0.9, color=COLOURS[depth], label=label(depth), zorder=2)

@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from bench import chart, death, generator, large, load, memory, processes, rates, report, rivals, throughput
 from bench.compare import OURS, Options, Rows, versions
@@ -68,6 +70,11 @@ def main() -> int:
     if store.path == RESULTS and throughput_is_whole(store.results):
         chart.draw(store.results, PICTURE)
     return 0
+
+
+def cut_short(number: int, frame: FrameType | None) -> NoReturn:
+    """Ends the run in order, at whatever it does: servers and loads are ended too."""
+    raise KeyboardInterrupt
 
 
 def arguments() -> argparse.Namespace:
@@ -135,4 +142,6 @@ def throughput_is_whole(results: dict[str, Any]) -> bool:
 
 
 if __name__ == "__main__":
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, cut_short)
     sys.exit(main())

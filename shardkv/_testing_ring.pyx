@@ -5,9 +5,11 @@ from libc.string cimport memcpy, memset
 
 from shardkv.hashing cimport hash_key
 from shardkv.ring cimport (
-    REPLY_SEGMENT,
+    IN_SEGMENT,
+    REPLY_PIECE,
     REQUEST_COMMAND,
     REQUEST_INTERNAL,
+    PieceHeader,
     ReplyRecord,
     RequestRecord,
     Ring,
@@ -94,14 +96,19 @@ cdef class FakeAcceptor:
     """Puts requests into a pair's request ring and takes replies out, as an acceptor would."""
     cdef RingPair pair
     cdef readonly uint64_t sequence
+    cdef readonly bytes unfinished
 
     def __init__(self, RingPair pair) -> None:
         self.pair = pair
+        self.unfinished = b""
         ring_produce(&pair.request)
         ring_consume(&pair.reply)
 
-    def request(self, command: int, *arguments: bytes, database: int = 0, internal: bool = False, key: int = 1) -> None:
-        """Publishes one request; `key` is the index of its first key."""
+    def request(
+        self, command: int, *arguments: bytes, database: int = 0, internal: bool = False, key: int = 1,
+        broken: bool = False,
+    ) -> None:
+        """Publishes one request; `key` is the index of its first key. A `broken` one claims more than it holds."""
         cdef uint32_t argc = len(arguments)
         body = b"".join(len(a).to_bytes(4, "little") for a in arguments) + b"".join(arguments)
         cdef uint32_t size = (sizeof(RequestRecord) + <uint32_t>len(body) + 7) & ~7
@@ -112,6 +119,8 @@ cdef class FakeAcceptor:
         record.size, record.kind, record.command = size, REQUEST_INTERNAL if internal else REQUEST_COMMAND, command
         record.sequence, record.argc, record.resp, record.bytes = self.sequence, argc, 2, len(body)
         record.database = database
+        if broken:
+            record.argc = 1 << 30
         if key < len(arguments):
             record.hash = hash_key(arguments[key], len(arguments[key]))
         memcpy(record + 1, <const char *>body, len(body))
@@ -119,18 +128,29 @@ cdef class FakeAcceptor:
         ring_publish(&self.pair.request)
         self.sequence += 1
 
-    def replies(self) -> list[tuple[int, bytes]]:
-        """(sequence, RESP) of all published replies; those in segments as b'segment'."""
+    def replies(self, most: int = 1 << 30) -> list[tuple[int, bytes]]:
+        """(sequence, RESP) of at most so many published records; what lies in a segment as b'segment'.
+
+        A reply in pieces is there with its last one; `unfinished` is what came of one before that."""
         cdef ReplyRecord *record
+        cdef PieceHeader *piece
         answer = []
-        while True:
+        while most:
             record = <ReplyRecord *>ring_peek(&self.pair.reply)
             if record == NULL:
                 break
-            text = b"segment"
-            if record.kind != REPLY_SEGMENT:
-                text = PyBytes_FromStringAndSize(<char *>(record + 1), record.length)
-            answer.append((record.sequence, text))
+            most -= 1
+            piece = <PieceHeader *>(record + 1)
+            if record.kind == REPLY_PIECE:
+                assert piece.offset in (0, len(self.unfinished))
+                self.unfinished = self.unfinished[:piece.offset] + (<char *>(piece + 1))[:piece.bytes]
+                if len(self.unfinished) == <Py_ssize_t>record.length:
+                    answer.append((record.sequence, self.unfinished))
+                    self.unfinished = b""
+            else:
+                self.unfinished = b""
+                text = b"segment" if record.flags & IN_SEGMENT else (<char *>(record + 1))[:record.length]
+                answer.append((record.sequence, text))
             ring_advance(&self.pair.reply, record.size)
         ring_release(&self.pair.reply)
         return answer
@@ -140,14 +160,17 @@ cdef class Segments:
     """A SegmentStore whose segments are bytes."""
     cdef SegmentStore store
 
-    def __init__(self, folder: str) -> None:
-        self.store = SegmentStore(folder)
+    def __init__(self, folder: str, owner: int = 0, epoch: int = 1) -> None:
+        self.store = SegmentStore(folder, owner, epoch)
 
     def write(self, content: bytes) -> int:
-        """Makes a segment with this content and answers its id."""
-        cdef Segment segment = self.store.create(len(content))
-        memcpy(segment.address, <const char *>content, len(content))
-        segment.close()
+        """Makes a segment with this content and returns its id. Raises SegmentError, and leaves no file then."""
+        cdef Segment segment = self.store.create()
+        try:
+            segment.append(content, len(content))
+        except BaseException:
+            segment.unlink()
+            raise
         return segment.id
 
     def read(self, uint64_t id, uint64_t size) -> bytes:
@@ -158,5 +181,5 @@ cdef class Segments:
         segment.unlink()
         return content
 
-    def path_of(self, id: int) -> str:
-        return self.store.path_of(id)
+    def sweep(self, named: set[int]) -> None:
+        self.store.sweep(named)

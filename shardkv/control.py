@@ -6,21 +6,15 @@ returns when all is written. No cycle of waiting can come of that.
 """
 from __future__ import annotations
 
-import ctypes
 import json
-import os
 import select
-import signal
 import socket
-import struct
 from typing import Any
 
 Message = dict[str, Any]
 
-CONTROL_VARIABLE = "SHARDKV_CONTROL"
 MESSAGE_MAX = 256 << 20  # bytes; CLIENT LIST of every connection fits many times over
 _READ_SIZE = 1 << 18
-_PR_SET_PDEATHSIG = 1
 
 
 class ControlError(Exception):
@@ -49,7 +43,7 @@ class Channel:
 
     @staticmethod
     def pair() -> tuple[Channel, socket.socket]:
-        """The supervisor's end, and the socket whose descriptor a child inherits. Raises OSError."""
+        """The supervisor's end, and the socket that becomes the child's. Raises OSError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         return Channel(ours, queueing=True), theirs
 
@@ -102,26 +96,6 @@ class Channel:
             raise EOFError("the other side of the control socket is gone")
         return [_decode(line) for line in lines]
 
-    def receive_blocking(self) -> Message | None:
-        """Waits for one message and takes no byte beyond it, so a selector sees the next. None means end of file."""
-        while True:
-            self._wait(select.POLLIN)
-            try:
-                data = self._socket.recv(_READ_SIZE, socket.MSG_PEEK)
-            except BlockingIOError:
-                continue
-            except ConnectionError:
-                return None
-            if not data:
-                return None
-            end = data.find(b"\n") + 1
-            self._input += self._socket.recv(end or len(data))
-            if end:
-                line, self._input = self._input, bytearray()
-                return _decode(line)
-            if len(self._input) > MESSAGE_MAX:
-                raise ControlError("a control message above the limit")
-
     def close(self) -> None:
         """Closes the socket; the other side sees end of file."""
         self._socket.close()
@@ -130,24 +104,3 @@ class Channel:
         poll = select.poll()
         poll.register(self._socket, event)
         poll.poll()
-
-
-def child_channel() -> Channel:
-    """The channel of this child process, which dies with its supervisor from now on.
-
-    Raises SystemExit when the process was not started by a supervisor, or when that is gone already.
-    """
-    descriptor = os.environ.pop(CONTROL_VARIABLE, "")
-    if not descriptor.isdigit():
-        raise SystemExit("this process is started by shardkv's supervisor: run `shardkv`")
-    sock = socket.socket(fileno=int(descriptor))
-    sock.set_inheritable(False)
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        raise SystemExit(f"prctl: {os.strerror(ctypes.get_errno())}")
-    # A supervisor that died before prctl sent no signal. The peer's credentials are those of the process that made the
-    # socket pair.
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    supervisor, _, _ = struct.unpack("3i", credentials)
-    if os.getppid() != supervisor:
-        raise SystemExit("the supervisor is gone")
-    return Channel(sock)

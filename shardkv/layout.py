@@ -1,55 +1,52 @@
-"""The files of an instance: names, the lock, what a crash leaves behind, and whether the data fits.
+"""The folder of an instance: names of its files, the lock, what a crash leaves behind, and whether all are there.
 
     <arena-dir>/shardkv-<name>/
         lock            held with flock by the supervisor and, through inheritance, by every child
-        instance.json   format version, number of workers, the secret of the hashes (hashing.pxd)
+        instance.json   what the data is: identity.py
         arena-<w>       data of shard w
-        ring-<a>-<w>, control, seg-*    made anew at every start
+        ring-<a>-<w>    \\ emptied at every start; kept by a stop, so that the next start
+        control         / finds the room that it needs
+        seg-*           large requests and replies under way: removed by a stop and by the next start
 
 Invariants
  1. Who holds the lock is the only instance in the folder. Children inherit it, so it is free only when the last process
     that might still write into an arena is gone.
- 2. instance.json is written before the first arena exists, and replaced in one step. Its secret never changes.
- 3. The folder belongs to us and is closed to others: what lies in it is trusted.
+ 2. A start looks at everything before it changes anything; one that is refused leaves the data as it was.
+ 3. What a running server needs a starting one finds: rings and control page stay, the lock and instance.json are
+    written in place, the arenas have their reserves. So a full file system keeps no server from starting again.
+ 4. The folder belongs to us and is closed to others: what lies in it was written by us, or put there by the operator.
 """
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import re
-import shutil
+import stat
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import replace
 
-from shardkv.hashing import SECRET_BYTES
+from shardkv.identity import (
+    Identity,
+    LayoutError,
+    check_arena,
+    read_identity,
+    set_generation,
+    write_identity,
+)
 
-FORMAT_VERSION = 2
 _PATIENCE = 3.0  # seconds for the children of a killed supervisor to be gone
-
-
-class LayoutError(Exception):
-    """The folder cannot be used; the text is one line for the operator."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What all data of an instance is made with: the number of shards, and the secret of its hashes."""
-
-    workers: int
-    secret: bytes
-
-    @classmethod
-    def new(cls, workers: int) -> Identity:
-        """An instance's without data."""
-        return cls(workers, os.urandom(SECRET_BYTES))
+_SIGNATURE_BYTES = 32
+_ARENA_NAME = re.compile(r"arena-(\d+)")
+_RING_NAME = re.compile(r"ring-(\d+)-(\d+)")
 
 
 def instance_name(port: int, unixsocket: str) -> str:
     """The name of an instance: its port, or a hash of its Unix socket's path when it has none."""
     if port:
         return str(port)
+    import hashlib  # takes long, and most instances have a port
+
     return hashlib.sha256(os.fsencode(os.path.abspath(unixsocket))).hexdigest()[:12]
 
 
@@ -60,10 +57,6 @@ def _lives(pid: str) -> bool:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
     except (OSError, ValueError):
         return False
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 class Layout:
@@ -91,17 +84,29 @@ class Layout:
         Raises LayoutError.
         """
         deadline = time.monotonic() + _PATIENCE
+        existed = os.path.lexists(self.folder)
         try:
             while not self._try_lock(deadline):
                 time.sleep(0.01)
             self.sign()
         except OSError as error:
-            raise LayoutError(f"cannot use {self.folder}: {error.strerror}") from None
+            if not existed:
+                self._unmake()
+            self.release()
+            raise LayoutError(f"cannot use {error.filename or self.folder}: {error.strerror}") from None
         return self._lock
+
+    def _unmake(self) -> None:
+        """Removes the folder again, which another start may just be using."""
+        with suppress(OSError):
+            if self._lock >= 0:
+                os.unlink(self._lock_path)
+            os.rmdir(self.folder)
 
     def _try_lock(self, deadline: float) -> bool:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        if os.path.islink(self.folder) or os.lstat(self.folder).st_uid != os.geteuid():
+        status = os.lstat(self.folder)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise LayoutError(f"{self.folder} belongs to another user; use another port or --arena-dir")
         lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -123,8 +128,8 @@ class Layout:
 
     def sign(self) -> None:
         """Writes our process id into the lock, for whoever finds it taken. Raises OSError."""
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode().ljust(_SIGNATURE_BYTES), 0)    # in place: needs no room
+        os.ftruncate(self._lock, _SIGNATURE_BYTES)
 
     def release(self) -> None:
         """Gives the lock back; children that live still hold it."""
@@ -132,52 +137,135 @@ class Layout:
             os.close(self._lock)
             self._lock = -1
 
-    def saved_identity(self) -> Identity | None:
-        """What the data was made with, None when there is no data yet. Raises LayoutError."""
-        if not os.path.exists(self._instance):
-            if any(name.startswith("arena-") for name in os.listdir(self.folder)):
-                raise LayoutError(f"{self.folder} holds arenas but no instance.json; remove the folder")
-            return None
+    # -- the data
+
+    def examine(self, allow_missing: bool) -> tuple[Identity | None, list[int]]:
+        """What the data is, None when there is none yet, and the numbers of arenas that are to be made.
+
+        An arena that was there and is not any more is one of them only with `allow_missing`. Changes nothing.
+        Raises LayoutError, OSError.
+        """
+        arenas = sorted(int(found[1]) for name in os.listdir(self.folder) if (found := _ARENA_NAME.fullmatch(name)))
         try:
-            with open(self._instance, encoding="utf-8") as file:
-                found = json.loads(file.read(4096))
-            version, workers, secret = found["version"], found["workers"], found.get("secret", "")
-        except (OSError, ValueError, TypeError, KeyError, IndexError):
-            raise LayoutError(f"{self._instance} cannot be read; remove {self.folder}") from None
-        if version != FORMAT_VERSION:
-            text = f"{self.folder} holds data of format {version!r}, this version reads {FORMAT_VERSION}"
-            raise LayoutError(f"{text}; remove the folder")
-        if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
-            raise LayoutError(f"{self._instance} names {workers!r} workers; remove {self.folder}")
-        if not isinstance(secret, str) or len(secret) != 2 * SECRET_BYTES or not re.fullmatch("[0-9a-f]+", secret):
-            raise LayoutError(f"{self._instance} has no secret that fits; restore it, or remove {self.folder}")
-        return Identity(workers, bytes.fromhex(secret))
+            identity = read_identity(self._instance)
+        except FileNotFoundError:
+            if arenas:
+                raise LayoutError(
+                    f"{self.folder} holds arenas but no instance.json: put it back, or remove the folder"
+                ) from None
+            return None, []
+        if identity.removing:
+            return identity, []
+        if arenas and arenas[-1] >= identity.workers:
+            raise LayoutError(
+                f"{self.folder} holds arena-{arenas[-1]}, but its data was made with {identity.workers} workers: "
+                "put a copy of the whole folder back, or move that file away"
+            )
+        missing = [
+            worker for worker in range(identity.workers) if not check_arena(self.arena(worker), worker, identity)
+        ]
+        if missing and identity.made and not allow_missing:
+            raise LayoutError(
+                f"{self.arena(missing[0])} is missing: put it back, or start with --allow-missing-arenas yes "
+                "to begin with its part of the data empty"
+            )
+        return identity, missing
 
-    def save_identity(self, identity: Identity) -> None:
-        """Records what the data is made with. Raises OSError."""
-        temporary = self._instance + ".new"
-        found = {"version": FORMAT_VERSION, "workers": identity.workers, "secret": identity.secret.hex()}
-        with open(temporary, "w", encoding="utf-8", opener=_private) as file:
-            json.dump(found, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._instance)
+    def begin(self, identity: Identity, missing: list[int]) -> Identity:
+        """Raises the generation of data that has been examined; returns what it is now. Raises OSError."""
+        generation = identity.generation + 1
+        if missing and identity.made:
+            identity = self._save(replace(identity, made=False))
+        for worker in range(identity.workers):
+            if worker not in missing:
+                set_generation(self.arena(worker), generation)
+        return self._save(replace(identity, generation=generation))
 
-    def remove_volatile(self) -> None:
-        """Removes rings, segments and control page, of this run or of one that crashed. Raises OSError."""
+    def describe(self, identity: Identity) -> Identity:
+        """Records what the data is that will be made. Raises OSError."""
+        return self._save(identity)
+
+    def settle(self, identity: Identity) -> Identity:
+        """Notes that every arena is there; returns what the data is now. Raises OSError."""
+        if identity.made:
+            return identity
+        for worker in range(identity.workers):
+            set_generation(self.arena(worker), identity.generation)
+        return self._save(replace(identity, made=True))
+
+    def _save(self, identity: Identity) -> Identity:
+        write_identity(self._instance, identity)
+        return identity
+
+    # -- what goes
+
+    def remove_leftovers(self, acceptors: int, workers: int) -> None:
+        """Removes what a crash left half made or under way, and rings of more processes than there are now.
+
+        Raises OSError.
+        """
         for name in os.listdir(self.folder):
-            if name == "control" or name.startswith(("ring-", "seg-")):
+            ring = _RING_NAME.fullmatch(name)
+            beyond = ring is not None and (int(ring[1]) >= acceptors or int(ring[2]) >= workers)
+            if beyond or name.startswith("seg-") or name.endswith(".new"):
                 os.unlink(os.path.join(self.folder, name))
 
+    def names(self) -> set[str]:
+        """Names of the files that there are. Raises OSError."""
+        return set(os.listdir(self.folder))
+
+    def withdraw(self, names: set[str]) -> None:
+        """Gives the folder up after a start that failed; what there is beside `names` was made by it, and goes.
+
+        Raises OSError.
+        """
+        for name in self.names() - names:
+            os.unlink(os.path.join(self.folder, name))
+        if names <= {"lock"}:
+            os.unlink(self._lock_path)
+            os.rmdir(self.folder)
+        self.release()
+
     def leave(self) -> None:
-        """Gives the folder up: its data stays if there is any, everything else goes. Raises OSError."""
+        """Gives the folder up after a stop: everything goes if there never were data. Raises OSError."""
         if os.path.exists(self.folder):
-            if any(name.startswith("arena-") for name in os.listdir(self.folder)):
-                self.remove_volatile()
+            if self._has_data():
+                for name in self.names():
+                    if name.startswith("seg-") or name.endswith(".new"):
+                        os.unlink(os.path.join(self.folder, name))
             else:
                 self.remove_all()
         self.release()
 
+    def _has_data(self) -> bool:
+        if any(_ARENA_NAME.fullmatch(name) for name in self.names()):
+            return True
+        try:
+            return read_identity(self._instance).made       # then its arenas were lost, and the next start is to say so
+        except (FileNotFoundError, LayoutError):
+            return False
+
+    def remove_data(self) -> None:
+        """Removes everything but the lock, so that a kill on the way leaves nothing that is taken for whole.
+
+        Raises OSError.
+        """
+        try:
+            self._save(replace(read_identity(self._instance), removing=True))
+        except (FileNotFoundError, LayoutError):
+            pass
+        last = os.path.basename(self._instance)
+        for name in sorted(self.names() - {"lock", last}) + [last]:
+            path = os.path.join(self.folder, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                import shutil  # takes long, and none of ours is a folder
+
+                shutil.rmtree(path)
+            elif os.path.lexists(path):
+                os.unlink(path)
+
     def remove_all(self) -> None:
         """Removes the folder with all data. Raises OSError."""
-        shutil.rmtree(self.folder)
+        self.remove_data()
+        os.unlink(self._lock_path)
+        os.rmdir(self.folder)

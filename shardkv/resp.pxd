@@ -4,31 +4,46 @@ A Reply starts in memory lent by its user (the free bytes of a reply ring) and m
 too small.
 
 Invariants
- 1. bytes[0:length] is what was written; `lent` says whose memory it is.
+ 1. bytes[0:length] is what was written, with the stretches that stand elsewhere put in; `lent` says whose memory it is.
+    What stands elsewhere stays there, and as it is, until the reply has been sent on: its writer knows that.
  2. Writers never fail half-way: if memory cannot be had, MemoryError is raised before a byte changes.
  3. `resp` is 2 or 3 and decides the shape of null, map, set, double, boolean, big number, verbatim and push.
 """
 from libc.stdint cimport int64_t, uint64_t
+
+cdef struct Stretch:
+    size_t at                   # in `bytes`, before what follows it
+    const char *bytes
+    size_t length
 
 cdef class Reply:
     cdef char *bytes
     cdef size_t length
     cdef size_t capacity
     cdef bint lent
+    cdef Stretch *stretches
+    cdef int stretch_count
+    cdef int stretch_room
+    cdef size_t elsewhere       # sum of their lengths
     cdef public int resp
     cdef void lend(self, char *memory, size_t capacity) noexcept    # start over in lent memory
     cdef void clear(self) noexcept                                  # start over in the same memory
+    cdef size_t size(self) noexcept                                 # of all that was written
+    cdef void copy_to(self, char *out) noexcept                     # all of it
+    cdef char *take(self) except NULL                               # … in memory to be freed with free(); starts over
     cdef int reserve(self, size_t more) except -1                   # room for `more` bytes
     cdef int _grow(self, size_t more) except -1
     cdef int _line(self, str kind, str text) except -1
     cdef int _tree(self, object data) except -1
     cdef int raw(self, const char *data, size_t length) except -1   # RESP made elsewhere
     cdef int bulk(self, const char *data, size_t length) except -1
+    # the same of bytes that may stay where they are
+    cdef int bulk_in_place(self, const char *data, size_t length) except -1
     cdef int integer(self, int64_t value) except -1
     cdef int header(self, char kind, int64_t count) except -1       # '*', '%', '~', '>', '$' …
     # Python callers and cold paths
     cpdef int status(self, str text) except -1                      # +OK
-    cpdef int error(self, str text) except -1                       # "ERR …" without the dash; control bytes become blanks
+    cpdef int error(self, str text) except -1                       # "ERR …", no dash; control bytes become blanks
     cpdef int null(self) except -1                                  # $-1 or _
     cpdef int null_array(self) except -1                            # *-1 or _
     cpdef int array(self, int64_t count) except -1

@@ -11,6 +11,7 @@ cdef enum:
     HEADER_MAX = 24  # bytes: a kind, 20 digits with their sign, CRLF
     GROWN_MIN = 256  # bytes: a first buffer of our own
     DOUBLE_MAX = 40
+    IN_PLACE_MIN = 65536  # bytes: shorter strings are sooner copied
 
 
 cdef inline char *put_header(char *at, char kind, int64_t count) noexcept nogil:
@@ -33,17 +34,47 @@ cdef class Reply:
     def __dealloc__(self):
         if not self.lent:
             free(self.bytes)
+        free(self.stretches)
 
     cdef void lend(self, char *memory, size_t capacity) noexcept:
         if not self.lent:
             free(self.bytes)
         self.bytes = memory
         self.capacity = capacity
-        self.length = 0
         self.lent = True
+        self.clear()
 
     cdef void clear(self) noexcept:
-        self.length = 0
+        self.length = self.elsewhere = 0
+        self.stretch_count = 0
+
+    cdef size_t size(self) noexcept:
+        return self.length + self.elsewhere
+
+    cdef void copy_to(self, char *out) noexcept:
+        cdef size_t copied = 0
+        cdef Stretch *stretch
+        cdef int number
+        for number in range(self.stretch_count):
+            stretch = &self.stretches[number]
+            memcpy(out, self.bytes + copied, stretch.at - copied)
+            out += stretch.at - copied
+            copied = stretch.at
+            memcpy(out, stretch.bytes, stretch.length)
+            out += stretch.length
+        memcpy(out, self.bytes + copied, self.length - copied)
+
+    cdef char *take(self) except NULL:
+        cdef char *taken = NULL if self.lent or self.elsewhere else self.bytes
+        if taken == NULL:
+            taken = <char *>malloc(max(self.size(), <size_t>1))
+            if taken == NULL:
+                raise MemoryError()
+            self.copy_to(taken)
+        else:
+            self.lent = True
+        self.lend(NULL, 0)
+        return taken
 
     cdef int reserve(self, size_t more) except -1:
         if more <= self.capacity - self.length:
@@ -81,6 +112,23 @@ cdef class Reply:
         at[length + 1] = c'\n'
         self.length = at + length + 2 - self.bytes
         return 0
+
+    cdef int bulk_in_place(self, const char *data, size_t length) except -1:
+        cdef Stretch *grown
+        if length < IN_PLACE_MIN or length + HEADER_MAX + 2 <= self.capacity - self.length:
+            return self.bulk(data, length)
+        if self.stretch_count == self.stretch_room:
+            grown = <Stretch *>realloc(self.stretches, (2 * self.stretch_room + 4) * sizeof(Stretch))
+            if grown == NULL:
+                raise MemoryError()
+            self.stretches = grown
+            self.stretch_room = 2 * self.stretch_room + 4
+        self.reserve(HEADER_MAX + 2)
+        self.header(c'$', length)
+        self.stretches[self.stretch_count] = Stretch(self.length, data, length)
+        self.stretch_count += 1
+        self.elsewhere += length
+        return self.raw(b"\r\n", 2)
 
     cdef int header(self, char kind, int64_t count) except -1:
         self.reserve(HEADER_MAX)
@@ -196,4 +244,6 @@ cdef class Reply:
 
     cpdef bytes getvalue(self):
         """What was written so far."""
-        return PyBytes_FromStringAndSize(self.bytes, self.length)
+        cdef bytes value = PyBytes_FromStringAndSize(NULL, self.size())
+        self.copy_to(PyBytes_AS_STRING(value))
+        return value

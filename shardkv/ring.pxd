@@ -28,11 +28,14 @@ cdef enum:
     REPLY_ROOM = 16384        # bytes; with less in a reply ring, its worker lets that acceptor's requests wait
 
 cdef enum:
-    REQUEST_COMMAND = 1   # arguments follow the header
-    REQUEST_SEGMENT = 2   # lengths and arguments lie in the segment named by `hash`'s place in the body (a u64 id)
-    REQUEST_INTERNAL = 3  # like REQUEST_COMMAND; argument 0 names an internal command
-    REPLY_BYTES = 1       # RESP bytes follow the header
-    REPLY_SEGMENT = 2     # a u64 segment id follows the header; `length` bytes of RESP lie in that segment
+    REQUEST_COMMAND = 1   # of a client
+    REQUEST_INTERNAL = 2  # of the acceptor's own; argument 0 names an internal command
+    REPLY_WHOLE = 1       # `length` bytes of RESP
+    REPLY_PIECE = 2       # some of them: a PieceHeader, then the bytes (workers/pieces.pxd)
+
+cdef enum:                # flags of both records
+    NO_TOUCH = 1          # CLIENT NO-TOUCH: do not set the access clock
+    IN_SEGMENT = 2        # the body lies in a segment; behind the header is its SegmentName
 
 cdef struct RingHeader:
     uint64_t magic
@@ -44,7 +47,7 @@ cdef struct RingHeader:
     uint8_t _line1[104]
     uint64_t head           # consumer's position
     uint64_t attempt_position     # request rings: the request that was executing when a worker died …
-    uint64_t attempts             # … and how often it did
+    uint64_t attempts             # … and the weight of these deaths (workers/recovery.pxd)
     uint8_t _line2[104]
 
 cdef struct RequestRecord:
@@ -58,12 +61,9 @@ cdef struct RequestRecord:
     uint32_t argc
     uint16_t database
     uint8_t resp            # 2 or 3
-    uint8_t flags           # REQUEST_NO_TOUCH
-    uint32_t bytes          # of lengths and arguments together
-    # uint32_t lengths[argc], then the arguments back to back; or a uint64_t segment id
-
-cdef enum:
-    REQUEST_NO_TOUCH = 1    # CLIENT NO-TOUCH: do not set the access clock
+    uint8_t flags
+    uint32_t bytes          # of lengths and arguments together; 0 when they lie in a segment
+    # uint32_t lengths[argc], then the arguments back to back
 
 cdef struct ReplyRecord:
     uint32_t size
@@ -74,7 +74,21 @@ cdef struct ReplyRecord:
     uint64_t position       # end position of the request in its ring
     uint32_t part
     uint32_t _pad
-    uint64_t length         # bytes of RESP
+    uint64_t length         # bytes of RESP, of the whole reply
+    # the bytes
+
+cdef struct PieceHeader:
+    uint64_t offset         # of the piece in the reply: 0 begins one, and unmakes what was gathered of another
+    uint64_t bytes
+
+cdef struct SegmentName:
+    uint64_t id
+    uint64_t size           # bytes of it that the record speaks of
+    uint64_t table          # requests: where argc Places lie in it …
+
+cdef struct Place:
+    uint64_t offset         # … of the arguments, which lie anywhere before
+    uint64_t length
 
 cdef struct Ring:
     # One process's view. `next` is private: the producer's unpublished tail, or the consumer's unreleased head.
@@ -149,3 +163,16 @@ cdef inline char *ring_behind(Ring *ring, char *record, uint64_t *position) noex
 cdef inline void ring_advance(Ring *ring, uint32_t size) noexcept nogil:
     """Moves `next` past a record; its bytes stay ours until ring_release."""
     ring.next += size
+
+# Records
+cdef inline void reply_begin(
+    ReplyRecord *reply, const RequestRecord *request, uint64_t position, uint16_t kind, uint64_t body
+) noexcept nogil:
+    """Fills the header of the reply to a request that ends at `position`, with `body` bytes behind it."""
+    reply.size = <uint32_t>((sizeof(ReplyRecord) + body + 7) & ~<uint64_t>7)
+    reply.kind = kind
+    reply.flags = 0
+    reply.token = request.token
+    reply.sequence = request.sequence
+    reply.position = position
+    reply.part = request.part

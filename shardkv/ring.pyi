@@ -1,6 +1,7 @@
 """Types of ring.pyx for modules that are not compiled."""
 
 DEFAULT_CAPACITY: int
+PAIR_BYTES: int
 
 class RingError(Exception): ...
 

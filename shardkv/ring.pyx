@@ -21,6 +21,8 @@ from posix.mman cimport (
 
 from shardkv.atomic cimport atomic_load_acquire, atomic_store_release
 
+from shardkv.files import provided
+
 cdef enum:
     HEADERS = 8192     # both pages of headers
     REPLY_HEADER = 4096
@@ -28,6 +30,7 @@ cdef enum:
 MAGIC = 0x7368_6b76_7269_6e67  # "shkvring"
 
 DEFAULT_CAPACITY = 1 << 20
+PAIR_BYTES = HEADERS + 2 * DEFAULT_CAPACITY     # of a file
 
 
 class RingError(Exception):
@@ -37,15 +40,16 @@ class RingError(Exception):
 cdef class RingPair:
     @staticmethod
     def create(path: str, capacity: int = DEFAULT_CAPACITY) -> "RingPair":
-        """Makes the file of a pair of empty rings, `capacity` bytes each. Raises RingError, OSError."""
+        """Makes the file of a pair of empty rings, `capacity` bytes each, of an earlier run's if there is one.
+
+        Raises RingError, OSError.
+        """
         if capacity < mmap.PAGESIZE or capacity & (capacity - 1):
             raise RingError(f"ring capacity {capacity} is not a power of two of at least a page")
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fd = provided(path, HEADERS + 2 * capacity)
         try:
-            os.posix_fallocate(fd, 0, HEADERS + 2 * capacity)
-            header = MAGIC.to_bytes(8, "little") + capacity.to_bytes(8, "little")
-            os.pwrite(fd, header, 0)
-            os.pwrite(fd, header, REPLY_HEADER)
+            header = (MAGIC.to_bytes(8, "little") + capacity.to_bytes(8, "little")).ljust(REPLY_HEADER, b"\0")
+            os.pwrite(fd, header + header, 0)
         finally:
             os.close(fd)
         return RingPair.open(path)

@@ -1,19 +1,29 @@
 """The control page: what all processes of one instance may read about each other.
 
-    page 0             ControlHeader, then one ProcessBlock for each process: supervisor, acceptors, workers
+    page 0             ControlHeader
+    two buffers        SETTINGS_BYTES each: a length (u64), then the settings that workers act on, as JSON
+    then               one ProcessBlock for each process: supervisor, acceptors, workers
     after the blocks   one CommandBlock array (COMMANDS_MAX entries) for each acceptor and worker
 
 Invariants
- 1. A block has one writer, its process; others only read, word by word, with relaxed loads. Counters are never exact
-    across blocks.
+ 1. A block has one writer, its process (only the counter `restarts` is the supervisor's), and CONFIG RESETSTAT changes
+    nothing of that: each process starts its own counts over. Others only read, word by word, with relaxed loads.
+    Counters are never exact across blocks.
  2. `sleeping` follows the protocol of shardkv/sleep.pxd.
  3. Words of ControlHeader are set by the supervisor before any child starts, except those marked atomic.
  4. Nothing here is needed to serve correct data: a lost update costs a statistic, never a reply.
+ 5. The supervisor alone publishes settings, in the order in which it takes changes and before it confirms one: it fills
+    buffer (settings_version + 1) & 1, then stores the version with release. A worker that sees another version than it
+    has takes the buffer of that version, and again if the version moved meanwhile: it never waits for a writer. So all
+    workers, and whoever succeeds one, have the newest, whatever dies between a change and its being told.
+ 6. `turned_ms` is stored by its worker in each turn of its loop, which sleeps no longer than a tick: a worker whose
+    word stays the same for a second hangs, is stopped, or executes something long.
 """
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 cdef enum:
     COMMANDS_MAX = 640      # ids in the command table, subcommands included
+    SETTINGS_BYTES = 4096
     HISTOGRAM_BUCKETS = 64  # two per power of two of ticks
     COUNTERS_MAX = 64
 
@@ -25,7 +35,7 @@ cdef enum Counter:
     USED_MEMORY, PEAK_MEMORY, ARENA_BYTES, KEYS, EXPIRES, PID, RESTARTS, STARTED_MS, ACTIVE_EXPIRE_US,
     EXPIRE_CYCLES_CUT, LAZYFREE_PENDING, LAZYFREED_OBJECTS
     WAKE_UPS, ROLLBACKS, RECOVERED_REPLIES, EXPIRED_STALE_PERC, CPU_USER_US, CPU_SYS_US
-    TOTAL_ACTIVE_EXPIRE_SAMPLES, CHANGES, EXPIRED_SUBKEYS
+    TOTAL_ACTIVE_EXPIRE_SAMPLES, CHANGES, EXPIRED_SUBKEYS, PAUSED_WORK, SUBEXPIRY
 
 cdef struct ControlHeader:
     uint64_t magic
@@ -34,8 +44,10 @@ cdef struct ControlHeader:
     uint64_t workers
     uint64_t started_ms          # unix time of the supervisor's start
     uint64_t next_client_id      # atomic
-    uint64_t maxmemory           # bytes; 0 = no limit; set by whoever handles CONFIG SET (relaxed)
+    uint64_t maxmemory           # atomic: bytes; 0 = no limit; the supervisor's
     uint64_t ticks_per_ms        # of atomic.h ticks()
+    uint64_t settings_version    # atomic: how often settings were published
+    uint64_t expiry_off          # atomic: 1 after DEBUG SET-ACTIVE-EXPIRE 0
 
 cdef struct ProcessBlock:
     uint64_t sleeping            # for what its process may be blocked (shardkv/sleep.pxd)
@@ -44,7 +56,10 @@ cdef struct ProcessBlock:
     uint64_t database_keys[16]   # worker: keys of each database (first 16)
     uint64_t database_expires[16]
     uint64_t database_ttl_sum[16]  # ms, estimate, for avg_ttl
-    uint64_t database_subexpiry[16]  # worker: hashes with expiring fields
+    uint64_t turned_ms           # worker: unix time of its loop's last turn
+    # Worker, for each kind of its own work (workers/housekeeping.pxd):
+    uint64_t work_deaths[2]      # weight of the deaths in it
+    uint64_t work_resume_ms[2]   # unix time when it goes on after the last of them
 
 cdef struct CommandBlock:
     uint64_t calls
@@ -59,6 +74,7 @@ cdef class ControlPage:
     cdef ProcessBlock *blocks
     cdef CommandBlock *commands
     cdef size_t _size
+    cdef char *_settings(self, uint64_t version) noexcept
     cdef uint64_t memory_in_use(self) noexcept nogil
     cdef ProcessBlock *_block(self, str kind, int index) except NULL
     cdef ProcessBlock *acceptor(self, int index) noexcept

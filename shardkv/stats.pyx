@@ -2,15 +2,22 @@
 import os
 import time
 
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport errno
-from libc.string cimport memset, strerror
+from libc.string cimport memcpy, memset, strerror
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 
-from shardkv.atomic cimport atomic_add, atomic_load_relaxed, atomic_store_relaxed, ticks
+from shardkv.atomic cimport (
+    atomic_add, atomic_fence, atomic_load_acquire, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release,
+    ticks,
+)
+
+from shardkv.files import provided
 
 cdef enum:
     HEADER_BYTES = 4096
-    VERSION = 2
+    BLOCKS_START = HEADER_BYTES + 2 * SETTINGS_BYTES
+    VERSION = 3
     DATABASES_COUNTED = 16
 
 MAGIC = 0x7368_6b76_6374_726c  # "shkvctrl"
@@ -22,12 +29,13 @@ COUNTER_NAMES = (
     "client_memory", "used_memory", "peak_memory", "arena_bytes", "keys", "expires", "pid", "restarts", "started_ms",
     "active_expire_us", "expire_cycles_cut", "lazyfree_pending", "lazyfreed_objects", "wake_ups", "rollbacks",
     "recovered_replies", "expired_stale_perc", "cpu_user_us", "cpu_sys_us", "total_active_expire_samples", "changes",
-    "expired_subkeys",
+    "expired_subkeys", "paused_work", "subexpiry",
 )
 # CONFIG RESETSTAT leaves what is a level, not a count.
 _LEVELS = frozenset((
     "connected_clients", "blocked_clients", "client_memory", "used_memory", "arena_bytes", "keys", "expires", "pid",
-    "restarts", "changes", "started_ms", "lazyfree_pending", "cpu_user_us", "cpu_sys_us",
+    "restarts", "changes", "started_ms", "lazyfree_pending", "cpu_user_us", "cpu_sys_us", "paused_work",
+    "subexpiry",
 ))
 
 
@@ -37,7 +45,12 @@ class ControlPageError(Exception):
 
 cdef uint64_t page_size(uint64_t acceptors, uint64_t workers) noexcept:
     cdef uint64_t processes = acceptors + workers
-    return HEADER_BYTES + (1 + processes) * sizeof(ProcessBlock) + processes * COMMANDS_MAX * sizeof(CommandBlock)
+    return BLOCKS_START + (1 + processes) * sizeof(ProcessBlock) + processes * COMMANDS_MAX * sizeof(CommandBlock)
+
+
+def control_bytes(acceptors: int, workers: int) -> int:
+    """Length of the file of a control page."""
+    return page_size(acceptors, workers)
 
 
 def _measure_ticks_per_ms() -> int:
@@ -51,10 +64,13 @@ def _measure_ticks_per_ms() -> int:
 cdef class ControlPage:
     @staticmethod
     def create(path: str, acceptors: int, workers: int) -> "ControlPage":
-        """Makes the control page of an instance and maps it. Raises OSError, ControlPageError."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        """Makes the control page of an instance, of an earlier run's file if there is one, and maps it.
+
+        Raises OSError, ControlPageError.
+        """
+        fd = provided(path, page_size(acceptors, workers))
         try:
-            os.posix_fallocate(fd, 0, page_size(acceptors, workers))
+            os.pwrite(fd, bytes(page_size(acceptors, workers)), 0)
             words = (MAGIC, VERSION, acceptors, workers, time.time_ns() // 1_000_000, 1, 0, _measure_ticks_per_ms())
             os.pwrite(fd, b"".join(word.to_bytes(8, "little") for word in words), 0)
         finally:
@@ -78,7 +94,7 @@ cdef class ControlPage:
         finally:
             os.close(fd)
         page.header = <ControlHeader *>address
-        page.blocks = <ProcessBlock *>(<char *>address + HEADER_BYTES)
+        page.blocks = <ProcessBlock *>(<char *>address + BLOCKS_START)
         page.commands = <CommandBlock *>(page.blocks + 1 + page.header.acceptors + page.header.workers)
         return page
 
@@ -126,6 +142,44 @@ cdef class ControlPage:
     def maxmemory(self, value: int) -> None:
         atomic_store_relaxed(&self.header.maxmemory, value)
 
+    @property
+    def active_expiry(self) -> bool:
+        """Whether workers look for what has expired; False only for DEBUG SET-ACTIVE-EXPIRE 0."""
+        return not atomic_load_relaxed(&self.header.expiry_off)
+
+    @active_expiry.setter
+    def active_expiry(self, value: bool) -> None:
+        atomic_store_relaxed(&self.header.expiry_off, not value)
+
+    cdef char *_settings(self, uint64_t version) noexcept:
+        return <char *>self.header + HEADER_BYTES + (version & 1) * SETTINGS_BYTES
+
+    def publish_settings(self, text: bytes) -> None:
+        """Gives workers the settings that they act on; for the supervisor alone. Raises ControlPageError."""
+        cdef uint64_t version = self.header.settings_version + 1
+        cdef char *buffer = self._settings(version)
+        if <size_t>len(text) > SETTINGS_BYTES - 8:
+            raise ControlPageError(f"{len(text)} bytes of settings do not fit into the control page")
+        (<uint64_t *>buffer)[0] = len(text)
+        memcpy(buffer + 8, <const char *>text, len(text))
+        atomic_store_release(&self.header.settings_version, version)
+
+    def settings(self) -> tuple[int, bytes]:
+        """The version and text of the settings published last; version 0 when there are none."""
+        cdef uint64_t version = 0
+        cdef bytes text = b""
+        cdef char *buffer
+        while version != atomic_load_acquire(&self.header.settings_version):
+            version = atomic_load_acquire(&self.header.settings_version)
+            buffer = self._settings(version)
+            text = PyBytes_FromStringAndSize(buffer + 8, min((<uint64_t *>buffer)[0], <uint64_t>SETTINGS_BYTES - 8))
+            atomic_fence()
+        return version, text
+
+    def turned_ms(self, worker: int) -> int:
+        """Unix time, in milliseconds, of the last turn of a worker's loop; 0 before the first."""
+        return atomic_load_relaxed(&self._block("worker", worker).turned_ms)
+
     def next_client_id(self) -> int:
         """A client id that no other connection of this instance has had."""
         return atomic_add(&self.header.next_client_id, 1)
@@ -164,23 +218,21 @@ cdef class ControlPage:
         cdef int number = COUNTER_NAMES.index(name)
         block.counters[number] += value
 
-    def database_counts(self) -> list[tuple[int, int, int, int]]:
-        """Of each database, over all shards: keys, keys with an expiry, average time to live in ms, hashes with
-        expiring fields.
-        """
-        answer = []
-        cdef uint64_t keys, expires, ttl, subexpiry
+    def database_counts(self) -> list[tuple[int, int, int]]:
+        """Of each database, over all shards: keys, keys with an expiry, their average time to live in ms."""
+        counts = []
+        cdef uint64_t keys, expires
         cdef ProcessBlock *block
         for database in range(DATABASES_COUNTED):
-            keys = expires = ttl = subexpiry = 0
+            keys = expires = 0
+            ttl = 0  # may be more than 64 bits
             for index in range(self.header.workers):
                 block = self.worker(index)
                 keys += block.database_keys[database]
                 expires += block.database_expires[database]
                 ttl += block.database_ttl_sum[database]
-                subexpiry += block.database_subexpiry[database]
-            answer.append((keys, expires, ttl // expires if expires else 0, subexpiry))
-        return answer
+            counts.append((keys, expires, ttl // expires if expires else 0))
+        return counts
 
     def command_stats(self) -> list[tuple[int, int, int, int, list[int]]]:
         """(calls, nanoseconds, rejected, failed, histogram) of each command id, over all processes.
@@ -191,7 +243,7 @@ cdef class ControlPage:
         cdef CommandBlock total
         cdef CommandBlock *block
         cdef int number, bucket
-        answer = []
+        counts = []
         for number in range(COMMANDS_MAX):
             memset(&total, 0, sizeof(total))
             for process in range(processes):
@@ -205,8 +257,8 @@ cdef class ControlPage:
                         total.histogram[bucket] += block.histogram[bucket]
             nanoseconds = <object>total.ticks * 1_000_000 // self.header.ticks_per_ms
             histogram = [total.histogram[bucket] for bucket in range(HISTOGRAM_BUCKETS)] if total.calls else []
-            answer.append((total.calls, nanoseconds, total.rejected, total.failed, histogram))
-        return answer
+            counts.append((total.calls, nanoseconds, total.rejected, total.failed, histogram))
+        return counts
 
     def bucket_floor_ns(self, bucket: int) -> int:
         """The shortest time, in nanoseconds, that falls into a histogram's bucket."""
@@ -214,16 +266,15 @@ cdef class ControlPage:
         floor = (1 << whole) + (half << whole >> 1)
         return floor * 1_000_000 // self.header.ticks_per_ms if bucket else 0
 
-    def reset(self) -> None:
-        """CONFIG RESETSTAT: every count starts over at zero; levels (keys, memory, clients) stay."""
-        cdef ProcessBlock *block
-        cdef uint64_t process
-        for process in range(self.header.acceptors + self.header.workers):
-            block = self.blocks + 1 + process
-            for number, name in enumerate(COUNTER_NAMES):
-                if name not in _LEVELS:
-                    block.counters[<int>number] = 0
-        memset(self.commands, 0, (self.header.acceptors + self.header.workers) * COMMANDS_MAX * sizeof(CommandBlock))
+    def reset(self, kind: str, index: int) -> None:
+        """CONFIG RESETSTAT, in the process itself: its counts start over at zero; levels (keys, memory) stay."""
+        cdef ProcessBlock *block = self._block(kind, index)
+        cdef CommandBlock *commands
+        for number, name in enumerate(COUNTER_NAMES):
+            if name not in _LEVELS:
+                block.counters[<int>number] = 0
+        commands = self.acceptor_commands(index) if kind == "acceptor" else self.worker_commands(index)
+        memset(commands, 0, COMMANDS_MAX * sizeof(CommandBlock))
 
 
 cdef extern from *:

@@ -123,8 +123,9 @@ class Server:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as probe:
                 probe.sendall(b"PING\r\n")
-                # Without the password the answer is an error, and as good a sign of life.
-                return probe.recv(64)[:1] in (b"+", b"-")
+                reply = probe.recv(64)
+                # Without the password it is an error, and as good a sign of life.
+                return reply[:1] in (b"+", b"-") and not reply.startswith(b"-LOADING")
         except OSError:
             return False
 

@@ -18,7 +18,7 @@ from workers.call cimport Call
 from workers.memory.arena cimport COMMIT_INTERNAL, Arena
 from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, Keyspace
 from workers.registry cimport Handler
-from workers.types.dice cimport reseed
+from workers.memory.dice cimport reseed
 
 
 cdef int64_t cpu_ns() noexcept:

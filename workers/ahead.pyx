@@ -2,7 +2,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from shardkv.hashing cimport hash_key
-from shardkv.ring cimport REQUEST_COMMAND, ring_behind
+from shardkv.ring cimport IN_SEGMENT, REQUEST_COMMAND, ring_behind
 from shardkv.stats cimport COMMANDS_MAX
 from workers.memory.collections cimport collection_table
 from workers.memory.table cimport table_prefetch_entry, table_prefetch_slot
@@ -48,7 +48,7 @@ cdef bint hash_argument(RequestRecord *record, uint32_t index, uint64_t *hash) n
     cdef uint64_t room = record.size - sizeof(RequestRecord)
     cdef uint64_t at = <uint64_t>record.argc * sizeof(uint32_t)
     cdef uint32_t before
-    if record.kind != REQUEST_COMMAND or index >= record.argc or at > room:
+    if record.kind != REQUEST_COMMAND or record.flags & IN_SEGMENT or index >= record.argc or at > room:
         return False
     for before in range(index):
         at += lengths[before]

@@ -45,6 +45,8 @@ cdef class Call:
     cdef int _grow(self, uint32_t argc) except -1
     # lengths and arguments of a record, checked
     cdef int parse(self, const char *body, uint64_t length, uint32_t argc) except -1
+    # the same of a segment, whose arguments lie where its table says
+    cdef int parse_places(self, const char *bytes, uint64_t size, uint64_t table, uint32_t argc) except -1
 
     cdef inline Shard shard_of_key(self, int key_number):
         return self.home if self.shards is None else <Shard>self.shards[key_number]

@@ -1,6 +1,7 @@
 from typing import Protocol
 
 from shardkv.resp import Reply
+from shardkv.stats import ControlPage
 from workers.memory.arena import Arena
 from workers.memory.keyspace import Keyspace
 
@@ -19,8 +20,10 @@ class Services(Protocol):
     """The worker's own services for cold commands: workers.loop.Worker."""
 
     @property
-    def housekeeping(self) -> Housekeeping: ...
-    def configure(self, changes: dict[str, str]) -> None: ...
+    def index(self) -> int: ...
+    @property
+    def page(self) -> ControlPage: ...
+    def take_settings(self) -> None: ...
 
 class Call:
     argc: int

@@ -6,6 +6,7 @@ from shardkv.errors import NOT_INTEGER, WRONG_TYPE, CommandError
 
 from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_int64
+from shardkv.ring cimport Place
 from workers.limits cimport Limits
 from workers.memory.entry cimport STRING_BOXED
 
@@ -46,6 +47,21 @@ cdef class Call:
             self.argv[index].bytes = body + at
             self.argv[index].length = size
             at += size
+        self.argc = argc
+        return 0
+
+    cdef int parse_places(self, const char *bytes, uint64_t size, uint64_t table, uint32_t argc) except -1:
+        cdef const Place *place = <const Place *>(bytes + table)
+        cdef uint32_t index
+        if argc == 0 or table & 7 or table > size or argc > (size - table) // sizeof(Place):
+            raise BadRecord("argument count does not fit")
+        if <int>argc > self.capacity:
+            self._grow(argc)
+        for index in range(argc):
+            if place[index].offset > table or place[index].length > table - place[index].offset:
+                raise BadRecord("argument length does not fit")
+            self.argv[index].bytes = bytes + place[index].offset
+            self.argv[index].length = place[index].length
         self.argc = argc
         return 0
 

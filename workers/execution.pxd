@@ -6,12 +6,17 @@
 
 Invariants
  1. A request leaves exactly one reply record. A handler that fails is rolled back to its error reply.
- 2. Nothing is executed unless its reply fits: inline when short, in a segment when not. A reply that fits nowhere is
-    rolled back to an error reply.
- 3. Of a record nothing is believed: command, database, and every length are checked before they are used (BadRecord:
+ 2. Nothing is committed unless its reply is there: inline when short, in a segment when not. Where no segment can be
+    made, what only read is rolled back and replied to in pieces (workers/pieces.pxd), all else rolled back to an error
+    reply.
+ 3. A reply record is made of bytes that were written for it: the reply was lent the very room in which its record is
+    completed, or its bytes are copied, or they are in no ring at all. Whoever begins a reply anew, as an error does,
+    has that room lent to it again.
+ 4. Of a record nothing is believed: command, database, and every length are checked before they are used (BadRecord:
     the acceptor's memory is broken, and the worker stops).
 """
 from libc.stdint cimport int64_t, uint64_t
+from shardkv.resp cimport Reply
 from shardkv.ring cimport RequestRecord, RingPair
 from shardkv.segment cimport Segment, SegmentStore
 from shardkv.stats cimport CommandBlock, ControlPage, ProcessBlock
@@ -31,24 +36,32 @@ cdef class Execution:
     cdef list handlers                  # Handler by command id, or None
     cdef dict internal                  # Handler by name, of REQUEST_INTERNAL
     cdef char *denies_oom               # by command id
+    cdef char *reads                    # by command id: it changes clocks, deletes what expired, and nothing else
     cdef char *members                  # by command id: see workers/ahead.pxd
     cdef SegmentStore segments
     cdef Segment request_segment        # of the request now executing, or None
+    cdef Segment reply_segment          # of its reply, until the commit
+    cdef dict in_pieces                 # acceptor -> Pieces of the reply to the request at its ring's `next`
     cdef uint64_t tick                  # when the next request's time begins to count; set before each batch
     cdef uint64_t expired_before        # keyspace.expired before the request now executing
     cdef bint changed                   # the arena has, since the counters were told
 
-    cdef int execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1
+    cdef bint execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1
+    # Sends a piece of a reply that goes in pieces: `room` bytes at most, REPLY_ROOM at least. Whether it was the last.
+    cdef bint send_piece(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t room) except -1
     # Answers a request with this error instead of executing it.
     cdef int answer_error(self, RingPair pair, int acceptor, RequestRecord *record, str text) except -1
     cdef int drop_segment(self, RequestRecord *record) except -1
 
-    cdef int open_reply(self, RingPair pair, RequestRecord *record) except -1
-    cdef int run_handler(self, RequestRecord *record) except -1
+    cdef int lend_ring(self, RingPair pair, RequestRecord *record) except -1
+    cdef bint run_handler(self, RingPair pair, RequestRecord *record) except -1
     cdef int take_arguments(self, RequestRecord *record) except -1
     cdef Handler handler_of(self, RequestRecord *record)
     cdef bint over_limit(self) noexcept
-    cdef int fail(self, text) except -1
-    cdef int refuse(self, int acceptor, uint64_t position, str text) except -1
-    cdef int respond(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1
-    cdef int commit(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position, int answer) except -1
+    cdef int fail(self, RingPair pair, RequestRecord *record, text) except -1
+    cdef int undo(self) except -1
+    cdef bint complete(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1
+    cdef bint may_repeat(self, RequestRecord *record) noexcept
+    cdef int respond(self, RingPair pair, RequestRecord *record, uint64_t position) except -1
+    cdef int make_segment(self, Reply reply) except -1
+    cdef int begin_pieces(self, int acceptor) except -1

@@ -2,94 +2,119 @@
 import sys
 import traceback
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
 
 from shardkv.atomic cimport ticks
-from shardkv.resp cimport Reply
+from shardkv.resp cimport Reply, Stretch
 from shardkv.ring cimport (
-    REPLY_BYTES, REPLY_ROOM, REPLY_SEGMENT, REQUEST_INTERNAL, REQUEST_NO_TOUCH, REQUEST_SEGMENT, RING_INLINE_MAX,
-    ReplyRecord, ring_advance, ring_append, ring_reserve, ring_room,
+    IN_SEGMENT, NO_TOUCH, REPLY_ROOM, REPLY_WHOLE, REQUEST_INTERNAL, RING_INLINE_MAX, ReplyRecord, SegmentName,
+    reply_begin, ring_advance, ring_append, ring_reserve, ring_room,
 )
+from shardkv.segment cimport WORKER_OWNER
 from shardkv.stats cimport CHANGES, COMMANDS_MAX, ROLLBACKS, USED_MEMORY, count_call
+
+from workers.pieces cimport Pieces
 
 from shardkv.errors import ARENA_FULL, OUT_OF_MEMORY, CommandError, OutOfMemory
 from shardkv.segment import SegmentError
 from workers.call import BadRecord, Shard
 
 
+cdef inline bint lies_in_ring(Reply reply) noexcept:
+    return reply.lent and reply.elsewhere == 0
+
+
 cdef class Execution:
     def __init__(
-        self, index: int, folder: str, arena: Arena, keyspace: Keyspace, page: ControlPage, specs: tuple, handlers: dict
+        self, assignment: dict, arena: Arena, keyspace: Keyspace, page: ControlPage, specs: tuple, handlers: dict
     ) -> None:
-        """Executes on the shard's arena. `specs` is the command table's flat tuple; `handlers` are the registered ones
-        by name."""
+        """Executes on the arena of the shard assigned. `specs` is the command table's flat tuple; `handlers` are the
+        registered ones by name."""
         cdef Handler handler
-        self.index, self.arena, self.keyspace, self.page = index, arena, keyspace, page
-        self.call = Call(Shard(index, arena, keyspace), self)
-        self.block = page.worker(index)
-        self.commands = page.worker_commands(index)
-        self.segments = SegmentStore(folder)
+        self.index, self.arena, self.keyspace, self.page = assignment["index"], arena, keyspace, page
+        self.call = Call(Shard(self.index, arena, keyspace), self)
+        self.block = page.worker(self.index)
+        self.commands = page.worker_commands(self.index)
+        self.segments = SegmentStore(assignment["folder"], WORKER_OWNER | self.index, assignment["epoch"])
+        self.in_pieces = {}
         self.handlers = [handlers.get(spec.name) for spec in specs]
         self.internal = {name.encode(): handler for name, handler in handlers.items() if name.startswith("@")}
         self.denies_oom = <char *>calloc(COMMANDS_MAX, 1)
+        self.reads = <char *>calloc(COMMANDS_MAX, 1)
         self.members = <char *>calloc(COMMANDS_MAX, 1)
-        if self.denies_oom == NULL or self.members == NULL:
+        if self.denies_oom == NULL or self.reads == NULL or self.members == NULL:
             raise MemoryError()
         for number, spec in enumerate(specs):
             self.denies_oom[<int>number] = "denyoom" in spec.flags
+            self.reads[<int>number] = "readonly" in spec.flags
             handler = self.handlers[number]
             self.members[<int>number] = handler.member if handler is not None else 0
         self.changed = True
 
     def __dealloc__(self):
         free(self.denies_oom)
+        free(self.reads)
         free(self.members)
 
-    cdef int execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1:
-        """Executes the request at the ring's `next`, and moves that past it."""
+    cdef bint execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1:
+        """Executes the request at the ring's `next` and moves that past it; False: its reply goes in pieces, and it has
+        not happened until `send_piece` has sent the last."""
         cdef uint64_t position = pair.request.next + record.size
         cdef uint64_t changes = self.keyspace.changes, now
-        cdef int failed
-        self.open_reply(pair, record)
+        cdef bint failed, done
+        self.lend_ring(pair, record)
         self.expired_before = self.keyspace.expired
         self.arena.begin(acceptor, position)
-        failed = self.run_handler(record)
+        failed = self.run_handler(pair, record)
         if failed:
-            self.refuse(acceptor, position, None)
-        else:
-            self.block.counters[<int>CHANGES] += self.keyspace.changes - changes
+            self.undo()
+            self.arena.begin(acceptor, position)
         self.changed |= self.arena.header.journal_used != 0
-        self.commit(pair, acceptor, record, position, self.respond(pair, acceptor, record, position))
-        ring_advance(&pair.request, record.size)
+        done = self.complete(pair, acceptor, record, position)
+        if done:
+            if not failed:
+                self.block.counters[<int>CHANGES] += self.keyspace.changes - changes
+            ring_advance(&pair.request, record.size)
         if self.request_segment is not None:
-            self.request_segment.unlink()
+            if done:
+                self.request_segment.unlink()
             self.request_segment = None
         now = ticks()
         if record.kind != REQUEST_INTERNAL and record.command < COMMANDS_MAX:
             count_call(&self.commands[record.command], now - self.tick, failed)
         self.tick = now
-        return 0
+        return done
 
     cdef int answer_error(self, RingPair pair, int acceptor, RequestRecord *record, str text) except -1:
         cdef uint64_t position = pair.request.next + record.size
-        self.open_reply(pair, record)
         self.arena.begin(acceptor, position)
-        self.fail(text)
-        self.respond(pair, acceptor, record, position)
-        self.arena.commit()
+        self.fail(pair, record, text)
+        self.complete(pair, acceptor, record, position)
         self.drop_segment(record)
         ring_advance(&pair.request, record.size)
         return 0
 
-    cdef int open_reply(self, RingPair pair, RequestRecord *record) except -1:
-        """Lends the reply ring's free bytes to the reply."""
+    cdef bint send_piece(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t room) except -1:
+        """Sends the next piece of the reply to the request at the ring's `next`; the last one completes the request."""
+        cdef Pieces pieces = self.in_pieces[acceptor]
+        cdef uint64_t position = pair.request.next + record.size
+        if not pieces.append(&pair.reply, record, position, min(room, <uint64_t>RING_INLINE_MAX) & ~<uint64_t>7):
+            return False
+        self.arena.begin(acceptor, position)
+        self.arena.commit()
+        del self.in_pieces[acceptor]
+        self.drop_segment(record)
+        ring_advance(&pair.request, record.size)
+        return True
+
+    cdef int lend_ring(self, RingPair pair, RequestRecord *record) except -1:
+        """Lends the reply ring's free bytes to the reply, empty."""
         cdef uint64_t room = min(<uint64_t>RING_INLINE_MAX, ring_room(&pair.reply))
         cdef char *reply = ring_reserve(&pair.reply, <uint32_t>room)
         if record.size < sizeof(RequestRecord):
             raise BadRecord(f"{pair.path} holds a record that is too short")
-        if room < sizeof(ReplyRecord):
+        if room < REPLY_ROOM:
             raise BadRecord(f"{pair.path} has no room for a reply")
         self.call._reply.resp = 3 if record.resp == 3 else 2
         self.call._reply.lend(reply + sizeof(ReplyRecord), room - sizeof(ReplyRecord))
@@ -97,39 +122,41 @@ cdef class Execution:
 
     # -- the handler
 
-    cdef int run_handler(self, RequestRecord *record) except -1:
-        """Runs the request's handler. Answers 1 when it failed: the reply is its error, its changes are still there."""
+    cdef bint run_handler(self, RingPair pair, RequestRecord *record) except -1:
+        """Runs the request's handler; returns whether it failed: the reply is its error, its changes are there."""
         try:
             self.take_arguments(record)
             self.handler_of(record).run(self.call)
-            return 0
+            return False
         except CommandError as error:
-            self.fail(error.text)
+            self.fail(pair, record, error.text)
         except OutOfMemory:
-            self.fail(ARENA_FULL)
+            self.fail(pair, record, ARENA_FULL)
+        except BadRecord:
+            raise  # the worker stops, and its successor counts the request (workers/recovery.pxd)
         except MemoryError:
-            self.fail("OOM the worker has no memory for this command")
+            self.fail(pair, record, "OOM the worker has no memory for this command")
         except Exception:
             traceback.print_exc(file=sys.stderr)
-            self.fail("ERR internal error, see the server's log")
-        return 1
+            self.fail(pair, record, "ERR internal error, see the server's log")
+        return True
 
     cdef int take_arguments(self, RequestRecord *record) except -1:
         cdef const char *body = <const char *>record + sizeof(RequestRecord)
-        cdef uint64_t length = record.bytes
-        if record.kind == REQUEST_SEGMENT:
-            if record.size < sizeof(RequestRecord) + 16:
+        cdef const SegmentName *name = <const SegmentName *>body
+        if record.flags & IN_SEGMENT:
+            if record.size < sizeof(RequestRecord) + sizeof(SegmentName):
                 raise BadRecord("no room for a segment's name")
-            length = (<const uint64_t *>body)[1]
-            self.request_segment = self.segments.open((<const uint64_t *>body)[0], length)
-            body = self.request_segment.address
-        elif length > record.size - sizeof(RequestRecord):
+            self.request_segment = self.segments.open(name.id, name.size)
+            self.call.parse_places(self.request_segment.address, name.size, name.table, record.argc)
+        elif record.bytes > record.size - sizeof(RequestRecord):
             raise BadRecord("arguments do not fit in their record")
-        self.call.parse(body, length, record.argc)
+        else:
+            self.call.parse(body, record.bytes, record.argc)
         self.call.hash = record.hash
         self.call.db = record.database
         self.call.command = record.command
-        self.keyspace.touch = not record.flags & REQUEST_NO_TOUCH
+        self.keyspace.touch = not record.flags & NO_TOUCH
         return 0
 
     cdef Handler handler_of(self, RequestRecord *record):
@@ -154,66 +181,94 @@ cdef class Execution:
         # The page has what all workers last told; for our own shard we know better.
         return self.page.memory_in_use() - self.block.counters[<int>USED_MEMORY] + self.arena.header.used_bytes > limit
 
-    cdef int fail(self, text) except -1:
-        self.call._reply.clear()
+    cdef int fail(self, RingPair pair, RequestRecord *record, text) except -1:
+        """Makes an error the reply, whatever was written of it."""
+        self.lend_ring(pair, record)
         self.call._reply.error(text)
         return 0
 
-    cdef int refuse(self, int acceptor, uint64_t position, str text) except -1:
-        """Undoes what the request did and opens its transaction anew, so that only the error reply is committed."""
-        if text is not None:
-            self.fail(text)
+    cdef int undo(self) except -1:
+        """Undoes what the request did; its transaction is closed."""
         self.arena.rollback()
         self.keyspace.expired = self.expired_before
         self.block.counters[<int>ROLLBACKS] += 1
-        self.arena.begin(acceptor, position)
         return 0
 
     # -- the reply
 
-    cdef int respond(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1:
-        """Completes the reply record behind the published tail, from what is in the call's reply; answers its size."""
-        cdef Segment segment = None
-        cdef Reply reply = self.call._reply
-        cdef ReplyRecord *answer
-        cdef uint64_t inline_bytes
-        if not reply.lent:
-            try:
-                segment = self.segments.create(reply.length)
-                memcpy(segment.address, reply.bytes, reply.length)
-            except SegmentError:
-                self.refuse(acceptor, position, ARENA_FULL)
-        inline_bytes = 8 if segment is not None else reply.length
-        answer = <ReplyRecord *>ring_reserve(&pair.reply, REPLY_ROOM)
-        answer.size = <uint32_t>((sizeof(ReplyRecord) + inline_bytes + 7) & ~<uint64_t>7)
-        answer.kind = REPLY_SEGMENT if segment is not None else REPLY_BYTES
-        answer.flags = 0
-        answer.token = record.token
-        answer.sequence = record.sequence
-        answer.position = position
-        answer.part = record.part
-        answer.length = reply.length
-        if segment is not None:
-            (<uint64_t *>(answer + 1))[0] = segment.id
-            segment.close()
-        ring_append(&pair.reply, answer.size)
-        return <int>answer.size
-
-    cdef int commit(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position, int answer) except -1:
+    cdef bint complete(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1:
+        """Appends the record of the call's reply and commits; False: there is no room for its segment, but the request
+        can be executed again, so it has begun to go in pieces."""
+        cdef uint64_t begun = pair.reply.next
+        cdef bint again = self.arena.header.journal_used == 0 or self.may_repeat(record)
         try:
+            self.respond(pair, record, position)
             self.arena.commit()
-        except OutOfMemory:
-            # The journal found no room for the frees. The reply just written is taken back.
-            pair.reply.next -= answer
-            self.refuse(acceptor, position, ARENA_FULL)
-            self.respond(pair, acceptor, record, position)
-            self.arena.commit()
+            self.reply_segment = None
+            return True
+        except OutOfMemory:  # for the segment, or for the journal of the frees
+            pair.reply.next = begun
+            if self.reply_segment is not None:
+                self.reply_segment.unlink()
+                self.reply_segment = None
+        self.undo()
+        if not again:
+            self.fail(pair, record, ARENA_FULL)
+        elif not lies_in_ring(self.call._reply):
+            self.begin_pieces(acceptor)
+            return False
+        self.arena.begin(acceptor, position)
+        self.respond(pair, record, position)
+        self.arena.commit()
+        return True
+
+    cdef bint may_repeat(self, RequestRecord *record) noexcept:
+        """Whether all that the request can have changed is what any reading changes: clocks, and keys that expired."""
+        return record.kind != REQUEST_INTERNAL and record.command < COMMANDS_MAX and self.reads[record.command]
+
+    cdef int respond(self, RingPair pair, RequestRecord *record, uint64_t position) except -1:
+        """Appends the record of the call's reply, behind the published tail. Raises OutOfMemory: for its segment."""
+        cdef Reply reply = self.call._reply
+        cdef ReplyRecord *answer = <ReplyRecord *>ring_reserve(&pair.reply, REPLY_ROOM)
+        cdef SegmentName *name = <SegmentName *>(answer + 1)
+        if lies_in_ring(reply):
+            # Lent was this ring's room (`lend_ring`), so the bytes lie where they belong.
+            if reply.bytes != <char *>(answer + 1):
+                raise BadRecord(f"a reply was not written into {pair.path}")
+            reply_begin(answer, record, position, REPLY_WHOLE, reply.length)
+        else:
+            self.make_segment(reply)
+            reply_begin(answer, record, position, REPLY_WHOLE, sizeof(SegmentName))
+            answer.flags = IN_SEGMENT
+            name.id, name.size, name.table = self.reply_segment.id, reply.size(), 0
+        answer.length = reply.size()
+        ring_append(&pair.reply, answer.size)
+        return 0
+
+    cdef int make_segment(self, Reply reply) except -1:
+        cdef Stretch *stretch
+        cdef size_t written = 0
+        cdef int number
+        try:
+            self.reply_segment = self.segments.create()
+            for number in range(reply.stretch_count):
+                stretch = &reply.stretches[number]
+                self.reply_segment.append(reply.bytes + written, stretch.at - written)
+                self.reply_segment.append(stretch.bytes, stretch.length)
+                written = stretch.at
+            self.reply_segment.append(reply.bytes + written, reply.length - written)
+        except SegmentError as error:
+            raise OutOfMemory(str(error)) from None
+        return 0
+
+    cdef int begin_pieces(self, int acceptor) except -1:
+        cdef Pieces pieces = Pieces()
+        pieces.length = self.call._reply.size()
+        pieces.bytes = self.call._reply.take()
+        self.in_pieces[acceptor] = pieces
         return 0
 
     cdef int drop_segment(self, RequestRecord *record) except -1:
-        if record.kind == REQUEST_SEGMENT:
-            try:
-                self.segments.open((<uint64_t *>(record + 1))[0], 1).unlink()
-            except SegmentError:
-                pass  # the predecessor came as far as to remove it itself
+        if record.flags & IN_SEGMENT:
+            self.segments.remove((<SegmentName *>(record + 1)).id)
         return 0

@@ -19,7 +19,7 @@ Invariants
 
 What happens to a ring after a death is in recovery.pxd, the worker's own work in housekeeping.pxd.
 """
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from shardkv.ring cimport RingPair
 from workers.execution cimport Execution
 from workers.housekeeping cimport Housekeeping
@@ -33,11 +33,16 @@ cdef class Worker(Execution):
     cdef int wake_fd                    # ours
     cdef int epoll                      # of wake_fd and the control channel
     cdef object channel
+    cdef readonly object log
+    cdef dict names                     # of the commands, by id
+    cdef uint64_t settings_version      # of the control page, as `settings` has them
+    cdef int died                       # how the shard's last worker ended, as its supervisor saw it
     cdef int64_t now_ms
     cdef bint stopping
 
-    cdef int recover(self, int acceptor) except -1
+    cdef int take_over(self) except -1
     cdef int serve(self, int acceptor) except -1
+    cdef int serve_piece(self, RingPair pair, int acceptor) except -1
     cdef int publish(self, RingPair pair, int acceptor) except -1
     cdef int sleep(self) except -1
     cdef int _watch(self, int fd, uint32_t events) except -1

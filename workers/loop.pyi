@@ -3,16 +3,17 @@ from typing import Any
 
 from shardkv.commands.spec import Command
 from shardkv.control import Channel
+from shardkv.log import Log
 from shardkv.stats import ControlPage
-from workers.housekeeping import Housekeeping
 from workers.memory.arena import Arena
 from workers.memory.keyspace import Keyspace
 from workers.registry import Handler
 
 class Worker:
     index: int
+    arena: Arena
     settings: dict[str, str]
-    housekeeping: Housekeeping
+    page: ControlPage
     def __init__(
         self,
         assignment: Mapping[str, Any],
@@ -23,5 +24,6 @@ class Worker:
         handlers: dict[str, Handler],
         channel: Channel,
     ) -> None: ...
-    def configure(self, changes: dict[str, str]) -> None: ...
+    log: Log
+    def take_settings(self) -> None: ...
     def run(self) -> None: ...

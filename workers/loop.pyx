@@ -1,4 +1,5 @@
 """The worker's loop: see loop.pxd for the order of stores and the invariants."""
+import json
 import os
 
 from libc.errno cimport errno
@@ -6,18 +7,20 @@ from libc.stdint cimport uint64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 from posix.unistd cimport close
 
-from shardkv.atomic cimport atomic_fence, atomic_store_release, ticks
+from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
 from shardkv.ring cimport REPLY_ROOM, RequestRecord, ring_peek, ring_publish, ring_release, ring_room
+from shardkv.segment cimport free_some, named_replies
 from shardkv.sleep cimport (
     SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, delay_point, fall_asleep, longest_sleep, stay_awake, wake_if,
 )
 from shardkv.stats cimport WAKE_UPS, ControlPage
 from workers.ahead cimport AHEAD, look_ahead
 from workers.housekeeping cimport TICK_MS
-from workers.memory.arena cimport Arena
+from workers.memory.arena cimport COMMIT_EXPIRY, COMMIT_INTERNAL, Arena
 from workers.memory.keyspace cimport Keyspace
-from workers.recovery cimport count_attempt, pass_committed
+from workers.recovery cimport count_attempt, pass_committed, weight_of
 
+from shardkv.log import Log
 from shardkv.ring import RingPair as RingPairType
 from workers.call import BadRecord
 
@@ -49,15 +52,18 @@ cdef class Worker(Execution):
         channel: object,
     ) -> None:
         """Takes over a shard. `specs` is the command table's flat tuple; `handlers` are the registered ones by name."""
-        super().__init__(assignment["index"], assignment["folder"], arena, keyspace, page, specs, handlers)
+        super().__init__(assignment, arena, keyspace, page, specs, handlers)
         self.acceptors = assignment["acceptors"]
         self.channel = channel
+        self.log = Log("W", assignment["settings"].get("loglevel", "notice"), assignment["settings"].get("logfile", ""))
+        self.names = {number: spec.name for number, spec in enumerate(specs)}
+        self.died = assignment.get("died", 0)
         self.wake = assignment["acceptor_wake"]
         self.wake_fd = assignment["worker_wake"][self.index]
         self.pairs = [RingPairType.open(f"{assignment['folder']}/ring-{a}-{self.index}") for a in range(self.acceptors)]
         self.settings = {}
-        self.configure(assignment["settings"])
-        self.housekeeping = Housekeeping(self)
+        self.take_settings()
+        self.housekeeping = Housekeeping(self, self.log)
         page.set_counter("worker", self.index, "pid", os.getpid())
         page.set_counter("worker", self.index, "started_ms", clock_ms())
 
@@ -77,26 +83,30 @@ cdef class Worker(Execution):
             raise OSError(errno, os.strerror(errno))
         return 0
 
-    def configure(self, changes: dict[str, str]) -> None:
-        """Takes changed directives, as canonical texts."""
-        self.settings.update(changes)
-        self.call.limits.take(changes)
-        if "proto-max-bulk-len" in changes:
-            self.call.max_string = int(changes["proto-max-bulk-len"])
+    def take_settings(self) -> None:
+        """Takes the settings published last, for all requests from here on."""
+        self.settings_version, text = self.page.settings()
+        self.settings = json.loads(text) if text else {}
+        self.call.limits.take(self.settings)
+        if "proto-max-bulk-len" in self.settings:
+            self.call.max_string = int(self.settings["proto-max-bulk-len"])
+        if "loglevel" in self.settings:
+            self.log.set_level(self.settings["loglevel"])
 
     def run(self) -> None:
         """Serves until the supervisor says stop or is gone."""
         cdef int acceptor, worked
         self._set_clock()
-        for acceptor in range(self.acceptors):
-            self.recover(acceptor)
+        self.take_over()
         self.channel.send({"type": "ready"})
         while True:
             self._set_clock()
+            if atomic_load_relaxed(&self.page.header.settings_version) != self.settings_version:
+                self.take_settings()
             worked = 0
             for acceptor in range(self.acceptors):
                 worked += self.serve(acceptor)
-            worked += self.housekeeping.step(self.now_ms)
+            worked += self.housekeeping.step(self.now_ms) + free_some()
             if not worked:
                 if self.stopping:
                     return
@@ -104,17 +114,28 @@ cdef class Worker(Execution):
 
     cdef int _set_clock(self) except -1:
         self.now_ms = clock_ms()
+        atomic_store_relaxed(&self.block.turned_ms, self.now_ms)
         self.call.now_ms = self.now_ms
         self.keyspace.now_ms = self.now_ms
         self.keyspace.clock = <uint32_t>(self.now_ms // 1000) & 0xFFFFFF
         return 0
 
-    cdef int recover(self, int acceptor) except -1:
-        """Takes over the rings of one acceptor as the last worker left them."""
-        cdef RingPair pair = <RingPair>self.pairs[acceptor]
-        pass_committed(self, pair, acceptor)
-        count_attempt(self, pair, acceptor)
-        return self.publish(pair, acceptor)
+    cdef int take_over(self) except -1:
+        """Goes on where the shard's last worker ended, and counts its death against what it was doing."""
+        cdef int acceptor, refused, weight = weight_of(self.died)
+        cdef RingPair pair
+        for acceptor in range(self.acceptors):
+            pair = <RingPair>self.pairs[acceptor]
+            pass_committed(self, pair, acceptor)
+            refused = count_attempt(self, pair, acceptor, weight)
+            if refused >= 0:
+                name = self.names.get(refused, "?")
+                self.log.warning(f"a request '{name}' killed its worker again and again: it gets an error")
+            self.publish(pair, acceptor)
+        self.segments.sweep(named_replies(self.pairs))
+        if self.arena.interrupted_slot == COMMIT_EXPIRY or self.arena.interrupted_slot == COMMIT_INTERNAL:
+            self.housekeeping.count_death(self.arena.interrupted_slot, weight, self.now_ms)
+        return 0
 
     # -- requests
 
@@ -123,6 +144,8 @@ cdef class Worker(Execution):
         cdef RingPair pair = <RingPair>self.pairs[acceptor]
         cdef RequestRecord *record
         cdef int done = 0
+        if self.in_pieces and acceptor in self.in_pieces:
+            return self.serve_piece(pair, acceptor)
         while done < BATCH:
             record = <RequestRecord *>ring_peek(&pair.request)
             if record == NULL:
@@ -134,11 +157,22 @@ cdef class Worker(Execution):
             if done % AHEAD == 0:
                 look_ahead(self.keyspace, self.members, &pair.request, record)
                 self.tick = ticks()
-            self.execute(pair, acceptor, record)
             done += 1
+            if not self.execute(pair, acceptor, record):
+                break
         if done:
             self.publish(pair, acceptor)
         return done
+
+    cdef int serve_piece(self, RingPair pair, int acceptor) except -1:
+        """Sends the next piece of a reply that goes in pieces; returns 0 when there is no room for it."""
+        cdef RequestRecord *record = <RequestRecord *>ring_peek(&pair.request)
+        cdef uint64_t room = ring_room(&pair.reply)
+        if room < REPLY_ROOM:
+            return 0
+        self.send_piece(pair, acceptor, record, room)
+        self.publish(pair, acceptor)
+        return 1
 
     cdef int publish(self, RingPair pair, int acceptor) except -1:
         self.housekeeping.report_counters()

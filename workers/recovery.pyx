@@ -1,12 +1,22 @@
 """After a worker's death: see recovery.pxd for the states it leaves and the invariants."""
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from shardkv.ring cimport (
-    REPLY_ROOM, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce, ring_room,
+    REPLY_ROOM, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce,
+    ring_room,
 )
 from shardkv.stats cimport RECOVERED_REPLIES
 
 from workers.call import BadRecord
+
+cdef extern from "<signal.h>" nogil:
+    int SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP
+
+
+cdef int weight_of(int died) noexcept:
+    if died > 0 or -died in (SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP):
+        return WEIGHT_CRASH
+    return WEIGHT_KILL if died < 0 else 0
 
 
 cdef int pass_committed(Execution execution, RingPair pair, int acceptor) except -1:
@@ -26,17 +36,25 @@ cdef int pass_committed(Execution execution, RingPair pair, int acceptor) except
         ring_advance(&pair.request, record.size)
         ring_append(&pair.reply, reply.size)
         execution.block.counters[<int>RECOVERED_REPLIES] += 1
+    record = <RequestRecord *>ring_peek(&pair.request)
+    if pair.request.corrupt or record != NULL and record.size < sizeof(RequestRecord):
+        raise BadRecord(f"the request ring of acceptor {acceptor} is broken at {pair.request.next}: restart the server")
     return 0
 
 
-cdef int count_attempt(Execution execution, RingPair pair, int acceptor) except -1:
+cdef int count_attempt(Execution execution, RingPair pair, int acceptor, int weight) except -2:
     cdef RequestRecord *record = <RequestRecord *>ring_peek(&pair.request)
-    if record == NULL:
-        return 0
+    cdef int command
+    if record == NULL or execution.arena.interrupted_slot != <uint32_t>acceptor:
+        return -1
+    if execution.arena.interrupted_position != pair.request.next + record.size:
+        return -1
     if pair.request.shared.attempt_position != pair.request.next:
         pair.request.shared.attempt_position = pair.request.next
         pair.request.shared.attempts = 0
-    pair.request.shared.attempts += 1
-    if pair.request.shared.attempts > ATTEMPTS_MAX and ring_room(&pair.reply) >= REPLY_ROOM:
-        execution.answer_error(pair, acceptor, record, "ERR the worker died each time it executed this command")
-    return 0
+    pair.request.shared.attempts += weight
+    if pair.request.shared.attempts < ATTEMPTS_MAX * WEIGHT_CRASH or ring_room(&pair.reply) < REPLY_ROOM:
+        return -1
+    command = record.command
+    execution.answer_error(pair, acceptor, record, "ERR the worker died each time it executed this command")
+    return command

@@ -48,7 +48,7 @@ def command(name: str) -> Callable[[Callable[[Call], None]], Callable[[Call], No
 
 
 def load(modules: tuple[str, ...]) -> dict[str, Handler]:
-    """Imports the modules that register handlers and answers all handlers by name."""
+    """Imports the modules that register handlers; returns all handlers by name."""
     for module in modules:
         importlib.import_module(module)
     return _handlers

@@ -12,31 +12,42 @@ from shardkv.acceptor.parser cimport (
     PARSED_REQUEST,
     Frame,
     Parsed,
+    frame_end,
     frame_free,
     frame_parse,
     frame_reset,
-    frame_wanted,
 )
 
 
-def parse(chunks: list[bytes], uint64_t bulk_max=512 << 20, bint authenticated=True) -> tuple[list[list[bytes]], str]:
-    """Requests in a stream that comes in pieces, and the error that ended it or "". Checks the frame's invariants."""
+def parse(
+    chunks: list[bytes], uint64_t bulk_max=512 << 20, bint authenticated=True, bint spill=False
+) -> tuple[list[list[bytes]], str]:
+    """Requests in a stream that comes in pieces, and the error that ended it or "". Checks the frame's invariants.
+
+    With `spill`, the bytes of each incomplete request are taken from the parser's sight as far as they may be.
+    """
     cdef Frame frame
     cdef bytes chunk
     cdef char *data = NULL
-    cdef uint64_t start = 0, length = 0
+    cdef uint64_t start = 0, length = 0, past = 0
     requests = []
     memset(&frame, 0, sizeof(frame))
     frame_reset(&frame)
     error = ""
+    stream = b""
     for chunk in chunks:
         moved = moved_with(data + start, length - start, chunk)
         free(data)
         data = moved
         length += len(chunk) - start
-        start, error = parse_all(&frame, data, length, bulk_max, authenticated, requests)
+        past += start
+        stream += chunk
+        start, error = parse_all(&frame, data, length, bulk_max, authenticated, requests, stream[past:])
         if error:
             break
+        if spill and frame.expected:
+            frame.spilled = min(frame_end(&frame), length - start)
+            memset(data + start, 0xFF, frame.spilled)
     free(data)
     frame_free(&frame)
     return requests, error
@@ -53,7 +64,10 @@ cdef char *moved_with(const char *data, uint64_t length, bytes more) except NULL
     return moved
 
 
-cdef tuple parse_all(Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated, list requests):
+cdef tuple parse_all(
+    Frame *frame, char *data, uint64_t length, uint64_t bulk_max, bint authenticated, list requests, bytes sent
+):
+    # `sent` is what `data` was, where an inline command has not been unquoted, nor anything been spilled.
     cdef uint64_t start = 0, total
     cdef Parsed parsed
     while True:
@@ -62,13 +76,14 @@ cdef tuple parse_all(Frame *frame, char *data, uint64_t length, uint64_t bulk_ma
         if parsed == PARSED_ERROR:
             return start, frame.error.decode() or f"expected '$', got '{chr(frame.unexpected)}'"
         if parsed == PARSED_MORE:
-            assert frame_wanted(frame) == 0 or frame_wanted(frame) > length - start
+            assert frame.bulk < 0 or frame.position + frame.bulk + 2 > length - start
             return start, ""
         if parsed == PARSED_REQUEST:
             spans = [(frame.spans[index].offset, frame.spans[index].length) for index in range(frame.argc)]
             total = sum(size for _, size in spans)
             assert total == frame.payload
-            requests.append([(data + start)[offset:offset + size] for offset, size in spans])
+            whole = sent[start:] if frame.spilled else (data + start)[:length - start]
+            requests.append([whole[offset:offset + size] for offset, size in spans])
         start += frame.position
         frame_reset(frame)
 

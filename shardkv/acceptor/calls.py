@@ -24,24 +24,26 @@ INTERNAL_ERROR = "ERR internal error, see the server's log"
 log = logging.getLogger("shardkv")
 
 
-def load_handlers() -> None:
-    """Imports every module of local handlers, which registers them."""
+def load_handlers(commands: Sequence[Command]) -> list[Handler | None]:
+    """Imports every module of local handlers, which registers them; returns them by command id.
+
+    Raises LookupError when a local command has none.
+    """
     for module in pkgutil.iter_modules(local_package.__path__):
         importlib.import_module(f"{local_package.__name__}.{module.name}")
+    missing = [c.name for c in commands if c.route is Route.LOCAL and not c.subcommands and c.name not in handlers]
+    if missing:
+        raise LookupError(f"no local handler of {', '.join(missing)}")
+    return [handlers.get(command.name) for command in commands]
 
 
 class LocalCalls:
     """The local handlers by command id, run for a process that they see as `host`."""
 
-    def __init__(self, commands: Sequence[Command], host: Host, complete: Complete) -> None:
-        """`complete` takes replies that come later. Raises LookupError when a local command has no handler."""
-        load_handlers()
-        self._host, self._complete = host, complete
-        self._handlers: list[Handler | None] = [handlers.get(command.name) for command in commands]
+    def __init__(self, local_handlers: Sequence[Handler | None], host: Host, complete: Complete) -> None:
+        """`local_handlers` are by command id; `complete` takes replies that come later."""
+        self._handlers, self._host, self._complete = local_handlers, host, complete
         self._tasks: set[asyncio.Task[None]] = set()
-        missing = [c.name for c in commands if c.route is Route.LOCAL and not c.subcommands and c.name not in handlers]
-        if missing:
-            raise LookupError(f"no local handler of {', '.join(missing)}")
 
     def call(self, number: int, client: Connection, args: list[bytes], sequence: int) -> bytes | None:
         """Runs the handler of command `number`. Returns RESP, or None when the reply comes later, by `complete`."""

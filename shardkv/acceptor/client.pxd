@@ -4,7 +4,8 @@ A Client is a C struct, so that ten thousand idle ones cost little and the hot p
 Connection (connection.pxd) is what Python handlers see of it.
 
 Invariants
- 1. input[start:length] is not yet consumed; `frame` describes the request that begins at input[start].
+ 1. input[start:length] is not yet consumed; `frame` describes the request that begins at input[start]. Of a long
+    request the first frame.spilled bytes are in a segment already (input.pxd), and input[start] is the byte behind.
  2. Requests are numbered from 0 when accepted (next_request), replies leave in that order (next_reply): the reply
     that is next goes to the output, one that comes earlier waits in its slot. next_reply <= next_request.
  3. slots[n & (slots_capacity - 1)] is request n's, for n in [next_reply, next_reply + slots_capacity); requests without
@@ -30,7 +31,7 @@ from shardkv.stats cimport BLOCKED_CLIENTS
 cdef enum:
     INPUT_BYTES = 16384       # of a connection that is not idle
     INPUT_STREAM = 65536      # … of one that fills it
-    INPUT_KEEP = 1048576      # an empty buffer above this is given back at once
+    INPUT_LONG = 262144       # … of one that sends a long request: no buffer is larger
     PENDING_MAX = 1024        # requests of one connection on their way
     ADDRESS_BYTES = 28        # a sockaddr_in6
 
@@ -70,6 +71,9 @@ cdef struct Client:
     uint64_t length
     uint64_t peak             # largest `length` since the buffer was last looked at
     Frame frame
+    PyObject *segment         # of a long request, a Segment: holds the frame's first `spilled` bytes
+    const char *mapped        # … and, when the request is complete, all of them
+    int unkept                # … or the errno of why it does not: what comes of the request is dropped
     # order
     uint64_t next_request
     uint64_t next_reply
@@ -120,6 +124,7 @@ cdef struct Hub:
     int64_t output_soft_ms
     int64_t idle_ms           # timeout; 0: none
     bint require_auth
+    bint loading              # some shard has not been served yet in this run
     uint8_t paused            # PAUSE_…
 
 cdef enum:
@@ -133,6 +138,10 @@ cdef uint64_t client_memory(Client *client) noexcept nogil
 cdef void client_enqueue(Hub *hub, Client *client) noexcept nogil
 cdef void client_touch_output(Hub *hub, Client *client) noexcept nogil
 cdef void client_doom(Hub *hub, Client *client) noexcept nogil
+
+cdef inline const char *frame_bytes(const Client *client) noexcept nogil:
+    """The first byte of the complete request in its frame, to which its spans relate."""
+    return client.mapped if client.mapped != NULL else client.input + client.start
 
 # Arguments of the request in its frame; of a single one, so many bytes at most.
 cdef bytes frame_argument(Client *client, uint32_t index, uint64_t longest)

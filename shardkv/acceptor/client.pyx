@@ -83,7 +83,7 @@ cdef void client_doom(Hub *hub, Client *client) noexcept nogil:
 
 cdef bytes frame_argument(Client *client, uint32_t index, uint64_t longest):
     cdef Span *span = &client.frame.spans[index]
-    cdef const char *data = client.input + client.start + span.offset
+    cdef const char *data = frame_bytes(client) + span.offset
     return data[:min(span.length, longest)]
 
 

@@ -1,8 +1,11 @@
 """The table of an acceptor's clients, and what names them in ring records.
 
 Invariants
- 1. token = epoch << 48 | generation << 24 | place. The token of place 0 marks the acceptor's own questions.
+ 1. token = epoch << 48 | generation << 24 | place. The epoch tells the acceptor from its predecessors, whose replies it
+    may be left to find in its rings.
  2. A place's generation grows when its client leaves, so the token of a reply that comes late fits nobody.
+ 3. There is a table from the start, and nobody has place 0 of it: the token `epoch << 48` marks the acceptor's own
+    questions, which are numbered from 1 in every incarnation. `find` may be asked about any token.
 """
 from libc.stdint cimport uint32_t, uint64_t
 

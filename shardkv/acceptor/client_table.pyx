@@ -8,8 +8,10 @@ from shardkv.acceptor.client cimport Client
 cdef class ClientTable:
     def __init__(self, uint64_t epoch) -> None:
         self.epoch = epoch & 0xFFFF
-        self.count = 1
+        self.count = 1  # place 0
         self.free_places = []
+        if not self._grow():
+            raise MemoryError
 
     def __dealloc__(self):
         free(self.clients)

@@ -1,11 +1,18 @@
 """One client's connection, as Python handlers see it: see connection.pxd."""
+import os
 import socket
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport free
+from libc.string cimport memset
 
-from shardkv.acceptor.client cimport ADDRESS_BYTES, Client, Hub, client_doom, client_memory, client_touch_output
+from shardkv.acceptor.client cimport Client, Hub, client_doom, client_memory, client_touch_output
+from shardkv.acceptor.net cimport AF_INET6, getsockname, sockaddr, sockaddr_storage, socklen_t
+
+cdef enum:
+    PATH_OFFSET = 2            # of sun_path in a sockaddr_un
 
 _REPLY_MODES = ("on", "off", "skip", "skipping")
 
@@ -26,16 +33,23 @@ cdef Connection connection_of(Hub *hub, Client *client):
 
 
 cdef tuple addresses(Client *client):
-    with socket.socket(fileno=socket.dup(client.fd)) as sock:
-        local = sock.getsockname()
-        if client.is_unix:
-            path = local.decode(errors="replace") if isinstance(local, bytes) else local
-            return f"{path}:0", f"{path}:0"
-        raw = bytes(client.peer[:ADDRESS_BYTES])
-        wide = sock.family == socket.AF_INET6
-        host = socket.inet_ntop(sock.family, raw[8:24] if wide else raw[4:8])
-        port = int.from_bytes(raw[2:4], "big")
-        return tuple(f"[{name}]:{number}" if wide else f"{name}:{number}" for name, number in ((host, port), local[:2]))
+    # Of the peer and of ours. Takes no descriptor, of which there may be none left, and one system call.
+    cdef sockaddr_storage local
+    cdef socklen_t length = sizeof(local)
+    memset(&local, 0, sizeof(local))
+    if getsockname(client.fd, <sockaddr *>&local, &length) < 0:
+        length = 0
+    if client.is_unix:
+        path = os.fsdecode((<char *>&local)[PATH_OFFSET:max(<int>length, PATH_OFFSET)].rstrip(b"\0"))
+        return f"{path}:0", f"{path}:0"
+    return inet_text(client.peer), inet_text(<uint8_t *>&local)
+
+
+cdef str inet_text(const uint8_t *address):
+    cdef int port = address[2] << 8 | address[3]
+    if (<const sockaddr *>address).sa_family == AF_INET6:
+        return f"[{socket.inet_ntop(socket.AF_INET6, address[8:24])}]:{port}"
+    return f"{socket.inet_ntop(socket.AF_INET, address[4:8])}:{port}"
 
 
 cdef class Connection:

@@ -34,5 +34,5 @@ cdef class Division:
     cdef bint _send_whole(self, Client *client, Spec *spec, uint32_t shard, uint64_t hash)
     cdef bint _send_parts(self, Client *client, Spec *spec, uint32_t count, uint32_t keys)
     cdef bint _begin_join(self, Client *client, Spec *spec, uint64_t sequence, uint32_t count, uint32_t keys)
-    cdef list _make_segments(self, Client *client, Spec *spec)
+    cdef list _make_segments(self, Client *client, Spec *spec, const uint16_t *owners)
     cdef void _reject(self, Client *client, Spec *spec, str text)

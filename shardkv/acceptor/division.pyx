@@ -11,20 +11,21 @@ from shardkv.acceptor.client cimport (
     client_doom,
     client_is_muted,
     frame_arguments,
+    frame_bytes,
 )
+from shardkv.acceptor.input cimport input_give_segment
 from shardkv.acceptor.join cimport JOIN_ANY, JOIN_ARRAY, Join, join_free, join_new
 from shardkv.acceptor.parser cimport Frame, Span
 from shardkv.acceptor.refusal cimport reject, reply_at_once
-from shardkv.acceptor.requests cimport Part, record_size
+from shardkv.acceptor.requests cimport Part, is_long
 from shardkv.acceptor.specs cimport ROUTE_ALL, ROUTE_CURSOR, ROUTE_KEYED, SPEC_SLOW_KEYS
 from shardkv.hashing cimport hash_for_routing, hash_key, shard_of
 from shardkv.segment cimport Segment
 from shardkv.stats cimport KEYS
 
-from shardkv.acceptor.requests import TOO_LARGE
 from shardkv.commands.keys import find_keys
-from shardkv.errors import ARENA_FULL, CROSS_SHARD, wrong_arity
-from shardkv.segment import SegmentError
+from shardkv.errors import CROSS_SHARD, wrong_arity
+from shardkv.segment import SegmentError, no_segment
 
 cdef enum:
     CURSOR_BITS = 48           # of a worker's own cursor; its index lies above
@@ -58,7 +59,7 @@ cdef class Division:
 
     cdef bint _send_keyed(self, Client *client, Spec *spec):
         cdef Frame *frame = &client.frame
-        cdef const char *data = client.input + client.start
+        cdef const char *data = frame_bytes(client)
         cdef int64_t last = spec.last if spec.last >= 0 else <int64_t>frame.argc + spec.last
         cdef int64_t index
         cdef Span *span
@@ -100,7 +101,7 @@ cdef class Division:
 
     cdef bint _send_cursor(self, Client *client, Spec *spec):
         # A worker answers cursors with its index in the high bits. What is no 64-bit number is worker 0's to refuse.
-        cdef const char *text = client.input + client.start + client.frame.spans[1].offset
+        cdef const char *text = frame_bytes(client) + client.frame.spans[1].offset
         cdef uint64_t length = client.frame.spans[1].length
         cdef uint64_t cursor = 0, digit, index
         for index in range(length):
@@ -123,11 +124,12 @@ cdef class Division:
         if not self.requests.reserve(client, shard):
             part.argc = 0
             return False
-        if record_size(part) == 0:
-            segments = self._make_segments(client, spec)
+        if is_long(part):
+            segments = self._make_segments(client, spec, NULL)
             if segments is None:
                 return True
             segment = segments[shard]
+            input_give_segment(client)
         self.requests.append(client, spec, client_accept(self.hub, client), shard, NULL, segment)
         return True
 
@@ -163,7 +165,7 @@ cdef class Division:
 
     cdef int _divide(self, Client *client, Spec *spec, uint32_t keys):
         """Fills `owners` and `parts`; -1: no memory."""
-        cdef const char *data = client.input + client.start
+        cdef const char *data = frame_bytes(client)
         cdef Span *spans = client.frame.spans
         cdef Span *span
         cdef Part *part
@@ -197,23 +199,26 @@ cdef class Division:
     cdef bint _send_parts(self, Client *client, Spec *spec, uint32_t count, uint32_t keys):
         cdef uint64_t sequence
         cdef uint32_t worker
+        cdef const uint16_t *owners = self.owners if keys else NULL
         cdef list segments
         if not self.requests.reserve_all(client):
             self.requests.forget()
             return False
-        segments = self._make_segments(client, spec)
+        segments = self._make_segments(client, spec, owners)
         if segments is None:
             return True
         sequence = client_accept(self.hub, client)
         if not client_is_muted(client, sequence) and not self._begin_join(client, spec, sequence, count, keys):
             self.requests.forget()
+            for segment in filter(None, segments):
+                segment.unlink()
             client_doom(self.hub, client)
             return True
         for worker in range(self.workers):
             if self.requests.parts[worker].argc:
-                self.requests.append(
-                    client, spec, sequence, worker, self.owners if keys else NULL, segments[worker]
-                )
+                self.requests.append(client, spec, sequence, worker, owners, segments[worker])
+        if any(segments):
+            input_give_segment(client)
         return True
 
     cdef bint _begin_join(self, Client *client, Spec *spec, uint64_t sequence, uint32_t count, uint32_t keys):
@@ -234,13 +239,13 @@ cdef class Division:
         counts = [self.page.worker(worker).counters[<int>KEYS] for worker in range(self.workers)]
         return random.choices(range(self.workers), counts)[0] if any(counts) else 0
 
-    cdef list _make_segments(self, Client *client, Spec *spec):
+    cdef list _make_segments(self, Client *client, Spec *spec, const uint16_t *owners):
         """A segment for each part that needs one; None: the request was refused."""
         try:
-            return self.requests.make_segments()
+            return self.requests.make_segments(client, spec, owners)
         except SegmentError as error:
             self.requests.forget()
-            self._reject(client, spec, TOO_LARGE if str(error) == TOO_LARGE else ARENA_FULL)
+            self._reject(client, spec, no_segment(error.number))
             return None
 
     cdef void _reject(self, Client *client, Spec *spec, str text):

@@ -3,6 +3,8 @@
 Invariants
  1. Listening sockets are watched level-triggered, with 1 and up as epoll's word: who was left waiting comes again.
  2. Out of descriptors or memory, accept would only fail again: the listeners are not watched until `resume`.
+ 3. The last SPARE descriptors below the limit on open files are not for clients, whatever `maxclients` says: a large
+    request or reply of those who are connected finds one for its segment, and who comes is told why he cannot stay.
 """
 from libc.stdint cimport uint64_t
 
@@ -20,6 +22,8 @@ cdef class Listener:
     cdef uint64_t *counters   # of the acceptor's ProcessBlock
     cdef bint suspended       # see invariant 2
     cdef uint64_t max_clients
+    cdef int fd_end           # clients' descriptors are below it; see invariant 3
+    cdef double next_warning  # on the monotonic clock
     cdef bint protected       # clients of other hosts are rejected
     cdef int keepalive_s
 
@@ -30,5 +34,6 @@ cdef class Listener:
     cdef int accept(self, uint64_t word, sockaddr_storage *address)
     cdef uint64_t connected(self) noexcept                          # to all acceptors
     cdef void suspend(self)
+    cdef void read_limit(self)                                      # of open files, as it is now
     cdef void reject(self, int fd, const char *reason) noexcept
     cdef void set_options(self, int fd) noexcept nogil

@@ -1,8 +1,11 @@
 """The listening sockets: see listener.pxd."""
 import logging
 import os
+import resource
+import time
 
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+from libc.limits cimport INT_MAX
 from libc.string cimport strlen
 from posix.unistd cimport close
 
@@ -34,6 +37,10 @@ from shardkv.acceptor.net cimport (
 from shardkv.atomic cimport atomic_load_relaxed
 from shardkv.stats cimport CONNECTED_CLIENTS, REJECTED_CONNECTIONS
 
+from shardkv.descriptors import SPARE
+
+WARN_SECONDS = 60
+
 log = logging.getLogger("shardkv")
 
 cdef const char *TOO_MANY_CLIENTS = b"-ERR max number of clients reached\r\n"
@@ -51,6 +58,7 @@ cdef class Listener:
         self.sockets = list(listeners)
         for listener in self.sockets:
             os.set_blocking(listener, False)
+        self.read_limit()
         self.watch()
 
     cdef void watch(self):
@@ -67,13 +75,21 @@ cdef class Listener:
             epoll_ctl(self.epoll, EPOLL_CTL_DEL, listener, NULL)
 
     cdef void suspend(self):
-        log.warning("cannot accept connections for now: %s", os.strerror(errno))
+        reason = os.strerror(errno)
+        if time.monotonic() >= self.next_warning:
+            self.next_warning = time.monotonic() + WARN_SECONDS
+            log.warning("cannot accept connections for now: %s", reason)
         self.unwatch()
         self.suspended = True
+
+    cdef void read_limit(self):
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self.fd_end = INT_MAX if limit == resource.RLIM_INFINITY else max(min(limit, INT_MAX) - SPARE, 0)
 
     cdef void resume(self):
         if self.suspended:
             self.suspended = False
+            self.read_limit()
             self.watch()
 
     cdef int accept(self, uint64_t word, sockaddr_storage *address):
@@ -85,7 +101,7 @@ cdef class Listener:
             if errno not in (EAGAIN, EINTR, ECONNABORTED):
                 self.suspend()
             return ACCEPTED_NONE
-        if self.connected() >= self.max_clients:
+        if self.connected() >= self.max_clients or fd >= self.fd_end:
             self.reject(fd, TOO_MANY_CLIENTS)
             return ACCEPTED_REJECTED
         if self.protected and not is_local(address):

@@ -27,6 +27,7 @@ cdef extern from "<sys/socket.h>" nogil:
     ctypedef unsigned int socklen_t
     int SOCK_NONBLOCK, SOCK_CLOEXEC, AF_UNIX, SOL_SOCKET, SO_KEEPALIVE, MSG_DONTWAIT, MSG_NOSIGNAL
     int accept4(int fd, sockaddr *address, socklen_t *length, int flags)
+    int getsockname(int fd, sockaddr *address, socklen_t *length)
     int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
     ssize_t recv(int fd, void *data, size_t length, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)

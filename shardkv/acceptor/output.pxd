@@ -2,8 +2,8 @@
 
 Invariants
  1. A chunk's bytes[sent:length] are unsent; a chunk without unsent bytes is not in the chain.
- 2. A chunk owns its bytes: memory right behind the struct, or a mapped segment (its file is gone already), which is
-    unmapped when its last byte is sent or dropped.
+ 2. A chunk owns its bytes: memory right behind the struct, or a mapped segment (its name is gone already), whose pages
+    go back to the system as they are sent, and the rest in steps when it is dropped (shardkv/segment.pxd, free_some).
  3. `bytes` is the sum of unsent bytes, `memory` what the chain occupies (a segment counts with its length).
 """
 from cpython.object cimport PyObject
@@ -11,6 +11,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef enum:
     CHUNK_BYTES = 16384
+    SEND_STEP = 1048576       # bytes sent to one client before others have their turn
 
 # Bytes with their owner: a malloc'ed block, or a Segment (a counted reference) they lie in.
 cdef struct Payload:
@@ -24,6 +25,7 @@ cdef struct Chunk:
     uint64_t length
     uint64_t sent
     uint64_t capacity
+    uint64_t given            # of a segment's bytes, those whose pages went back
     PyObject *segment
 
 cdef struct Output:
@@ -38,5 +40,6 @@ cdef void payload_free(Payload *payload) noexcept nogil
 cdef bint payload_copy(Payload *payload, const char *data, uint64_t length) noexcept nogil
 cdef bint output_append(Output *output, const char *data, uint64_t length) noexcept nogil  # copies
 cdef bint output_append_payload(Output *output, Payload *payload) noexcept nogil           # takes the payload
-cdef int64_t output_send(Output *output, int fd) noexcept nogil                            # bytes sent, or -errno
+# Bytes sent, or -errno. SEND_STEP or more: there may be room for what is left.
+cdef int64_t output_send(Output *output, int fd) noexcept nogil
 cdef void output_free(Output *output) noexcept nogil

@@ -7,6 +7,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from shardkv.acceptor.net cimport MSG_DONTWAIT, MSG_NOSIGNAL, iovec, msghdr, send, sendmsg
+from shardkv.segment cimport Segment, give_back
 
 cdef enum:
     VECTORS = 32
@@ -31,7 +32,7 @@ cdef Chunk *new_chunk(uint64_t capacity) noexcept nogil:
         chunk.capacity = capacity
     chunk.next = NULL
     chunk.bytes = <char *>(chunk + 1)
-    chunk.length = chunk.sent = 0
+    chunk.length = chunk.sent = chunk.given = 0
     chunk.segment = NULL
     return chunk
 
@@ -39,7 +40,7 @@ cdef Chunk *new_chunk(uint64_t capacity) noexcept nogil:
 cdef void free_chunk(Chunk *chunk) noexcept nogil:
     global pool, pooled
     if chunk.segment != NULL:
-        drop_segment(chunk.segment)
+        drop_segment(chunk.segment, chunk.given)
         free(chunk)
     elif chunk.capacity == CHUNK_BYTES and pooled < POOL_MAX:
         chunk.next = pool
@@ -49,13 +50,14 @@ cdef void free_chunk(Chunk *chunk) noexcept nogil:
         free(chunk)
 
 
-cdef void drop_segment(PyObject *segment) noexcept with gil:
-    Py_DECREF(<object>segment)  # the last reference unmaps it
+cdef void drop_segment(PyObject *segment, uint64_t given) noexcept with gil:
+    (<Segment>segment).given = given
+    Py_DECREF(<Segment>segment)  # the last reference unmaps it
 
 
 cdef void payload_free(Payload *payload) noexcept nogil:
     if payload.segment != NULL:
-        drop_segment(payload.segment)
+        drop_segment(payload.segment, 0)
     else:
         free(payload.bytes)
     payload.bytes = NULL
@@ -121,7 +123,7 @@ cdef bint output_append_payload(Output *output, Payload *payload) noexcept nogil
     chunk.next = NULL
     chunk.bytes = payload.bytes
     chunk.length = chunk.capacity = payload.length
-    chunk.sent = 0
+    chunk.sent = chunk.given = 0
     chunk.segment = payload.segment
     output.bytes += payload.length
     link(output, chunk)
@@ -132,9 +134,9 @@ cdef int64_t output_send(Output *output, int fd) noexcept nogil:
     cdef int64_t total = 0
     cdef ssize_t sent
     cdef uint64_t wanted
-    while output.bytes:
-        wanted = output.bytes
+    while output.bytes and total < SEND_STEP:
         if output.first == output.last:
+            wanted = min(output.bytes, <uint64_t>SEND_STEP)
             sent = send(fd, output.first.bytes + output.first.sent, wanted, MSG_NOSIGNAL | MSG_DONTWAIT)
         else:
             sent = send_chain(output, fd, &wanted)
@@ -155,10 +157,10 @@ cdef ssize_t send_chain(Output *output, int fd, uint64_t *wanted) noexcept nogil
     cdef Chunk *chunk = output.first
     cdef int count = 0
     wanted[0] = 0
-    while chunk != NULL and count < VECTORS:
+    while chunk != NULL and count < VECTORS and wanted[0] < SEND_STEP:
         vectors[count].iov_base = chunk.bytes + chunk.sent
-        vectors[count].iov_len = chunk.length - chunk.sent
-        wanted[0] += chunk.length - chunk.sent
+        vectors[count].iov_len = min(chunk.length - chunk.sent, SEND_STEP - wanted[0])
+        wanted[0] += vectors[count].iov_len
         count += 1
         chunk = chunk.next
     memset(&message, 0, sizeof(message))
@@ -177,6 +179,9 @@ cdef void consume(Output *output, uint64_t sent) noexcept nogil:
         chunk.sent += part
         sent -= part
         if chunk.sent < chunk.length:
+            if chunk.segment != NULL and chunk.sent - chunk.given >= SEND_STEP:
+                give_back(chunk.bytes, chunk.given, chunk.sent)
+                chunk.given = chunk.sent
             return
         drop_first(output)
 

@@ -10,6 +10,7 @@ cdef enum:
 
 cdef void frame_reset(Frame *frame) noexcept nogil:
     frame.position = 0
+    frame.spilled = 0
     frame.payload = 0
     frame.bulk = -1
     frame.expected = 0
@@ -20,10 +21,6 @@ cdef void frame_free(Frame *frame) noexcept nogil:
     free(frame.spans)
     frame.spans = NULL
     frame.capacity = 0
-
-
-cdef uint64_t frame_wanted(Frame *frame) noexcept nogil:
-    return frame.position + <uint64_t>frame.bulk + 2 if frame.bulk >= 0 else 0
 
 
 cdef Parsed frame_parse(

@@ -15,12 +15,14 @@ from shardkv.acceptor.client cimport Client, Hub
 from shardkv.acceptor.client_table cimport ClientTable
 from shardkv.acceptor.requests cimport Requests
 from shardkv.acceptor.router cimport Router
+from shardkv.segment cimport SegmentStore
 
 cdef class Progress:
     cdef Hub hub
     cdef ClientTable clients
     cdef Router router
     cdef Requests requests
+    cdef SegmentStore segments
 
     # requests
     cdef void run_queue(self)                                           # each client that is queued goes on once

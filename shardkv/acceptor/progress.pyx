@@ -20,17 +20,22 @@ from shardkv.acceptor.client cimport (
     client_resume,
     client_touch_output,
 )
-from shardkv.acceptor.input cimport input_consumed, input_make_room, input_to_read
+from shardkv.acceptor.input cimport (
+    input_complete,
+    input_consumed,
+    input_drop_segment,
+    input_make_room,
+    input_next_request,
+    input_spill,
+)
 from shardkv.acceptor.net cimport MSG_DONTWAIT, recv
-from shardkv.acceptor.output cimport output_send
+from shardkv.acceptor.output cimport SEND_STEP, output_send
 from shardkv.acceptor.parser cimport (
     PARSED_ERROR,
     PARSED_MORE,
     PARSED_NOTHING,
     Parsed,
-    frame_free,
     frame_parse,
-    frame_reset,
 )
 from shardkv.acceptor.refusal cimport error_reply, reply_at_once
 from shardkv.acceptor.requests cimport Queue
@@ -43,8 +48,9 @@ from shardkv.stats cimport (
     QUERY_BUFFER_DISCONNECTS,
 )
 
+from shardkv.segment import no_segment
+
 cdef enum:
-    SPANS_KEEP = 1024
     RESUME_BELOW = 768        # requests on their way, for a client stopped at PENDING_MAX to go on
 
 log = logging.getLogger("shardkv")
@@ -53,7 +59,7 @@ log = logging.getLogger("shardkv")
 cdef class Progress:
     def __init__(self, ClientTable clients, Router router, Requests requests) -> None:
         """Serves the clients of a table; their requests go to `router`, and wait for room in `requests`."""
-        self.clients, self.router, self.requests = clients, router, requests
+        self.clients, self.router, self.requests, self.segments = clients, router, requests, requests.segments
 
     # -- requests
 
@@ -116,28 +122,31 @@ cdef class Progress:
         while not (client.closing or client.doomed):
             if not client.ready:
                 parsed = frame_parse(
-                    &client.frame, client.input + client.start, client.length - client.start, self.hub.bulk_max, known
+                    &client.frame, client.input + client.start - client.frame.spilled,
+                    client.length - client.start + client.frame.spilled, self.hub.bulk_max, known
                 )
                 if parsed == PARSED_MORE:
+                    input_spill(client, self.segments)
                     break
                 if parsed == PARSED_ERROR:
                     self._protocol_error(client)
                     return False
                 client.ready = parsed != PARSED_NOTHING
+                if client.frame.spilled:
+                    input_complete(client, self.segments)
             if client.ready:
                 if client.next_request - client.next_reply >= PENDING_MAX:
                     client_await_replies(client)
                     return False
-                if not self.router.route(client):
+                if client.unkept:
+                    reply_at_once(&self.hub, client, error_reply(no_segment(client.unkept)))
+                elif not self.router.route(client):
                     if client.waiting == WAIT_RING:
                         self.requests.enqueue(client)
                     return False
                 known = client.authenticated or not self.hub.require_auth
             client.ready = False
-            client.start += client.frame.position
-            if client.frame.capacity > SPANS_KEEP:
-                frame_free(&client.frame)
-            frame_reset(&client.frame)
+            input_next_request(client)
             if client.waiting == WAIT_LOCAL:
                 self.hub.cold = True
                 return False
@@ -158,7 +167,7 @@ cdef class Progress:
         if not input_make_room(client):
             client_doom(&self.hub, client)
             return
-        room = input_to_read(client)
+        room = client.capacity - client.length
         got = recv(client.fd, client.input + client.length, room, MSG_DONTWAIT)
         if got <= 0:
             if got < 0 and errno == EAGAIN:
@@ -174,7 +183,7 @@ cdef class Progress:
         self.hub.counters[<int>NET_INPUT_BYTES] += got
         client.readable = <uint64_t>got == room or client.hangup
         if self._consume(client):
-            if client.length - client.start > self.hub.query_max:
+            if client.length - client.start + client.frame.spilled > self.hub.query_max:
                 self.hub.counters[<int>QUERY_BUFFER_DISCONNECTS] += 1
                 log.warning("closing a client that reached the query buffer limit")
                 client_doom(&self.hub, client)
@@ -203,6 +212,8 @@ cdef class Progress:
                 sent = output_send(&client.output, client.fd)
                 if sent > 0:
                     self.hub.counters[<int>NET_OUTPUT_BYTES] += sent
+                if sent >= SEND_STEP and client.output.bytes:
+                    client_touch_output(&self.hub, client)  # others have their turn
             if client.doomed or sent < 0 or self.over_limit(client):
                 self.close(client)
             elif client.closing and client.output.bytes == 0 and client.next_reply == client.next_request:
@@ -231,6 +242,7 @@ cdef class Progress:
         client.fd = -1
         client_resume(&self.hub, client)
         self.hub.counters[<int>CONNECTED_CLIENTS] -= 1
+        input_drop_segment(client)
         client_release(client)
         if client.view != NULL:
             Py_DECREF(<object>client.view)

@@ -19,6 +19,7 @@ from shardkv.acceptor.client cimport (
 )
 from shardkv.acceptor.connection cimport Connection, connection_of
 from shardkv.acceptor.input cimport input_shrink
+from shardkv.segment cimport free_some
 from shardkv.stats cimport (
     CLIENT_MEMORY,
     CONNECTED_CLIENTS,
@@ -27,6 +28,9 @@ from shardkv.stats cimport (
     LARGEST_INPUT,
     LARGEST_OUTPUT,
 )
+
+cdef enum:
+    FREE_STEPS = 16            # of segments' pages in a tick: a few milliseconds
 
 
 cdef class Reactor(Turn):
@@ -44,14 +48,21 @@ cdef class Reactor(Turn):
         self.hub.require_auth = bool(settings.get("requirepass"))
         self.listener.protected = settings.enabled("protected-mode") and not self.hub.require_auth
         self.listener.max_clients = settings.number("maxclients")
+        self.listener.read_limit()
         self.listener.keepalive_s = settings.number("tcp-keepalive")
 
-    def connections(self) -> list:
-        """All connections, oldest place first."""
-        cdef uint32_t place
-        cdef Client **clients = self.clients.clients
-        places = [place for place in range(1, self.clients.count) if clients[place] != NULL]
-        return [connection_of(self.hub, clients[<uint32_t>place]) for place in places]
+    def connections(self, uint32_t place, uint32_t count) -> tuple:
+        """Returns up to `count` connections from a place of the client table on, and the place to go on at, 0 at its end.
+
+        Making a Connection can run the collector, but not close a client: that is only done in a turn.
+        """
+        cdef uint32_t end = self.clients.count
+        found = []
+        while place < end and <uint32_t>len(found) < count:
+            if self.clients.clients[place] != NULL:
+                found.append(connection_of(self.hub, self.clients.clients[place]))
+            place += 1
+        return found, place if place < end else 0
 
     def complete(self, Connection connection, uint64_t sequence, bytes reply) -> None:
         """The reply of a request whose handler ran asynchronously."""
@@ -67,6 +78,10 @@ cdef class Reactor(Turn):
         cdef bint sent = self.requests.ask(worker, question, args)
         self.kick()
         return sent
+
+    def set_loading(self, loading: bool) -> None:
+        """Whether commands are refused that need every shard to be served."""
+        self.hub.loading = loading
 
     def pause(self, writes_only: bool) -> None:
         """From now on requests wait: all of them, or those that write."""
@@ -115,6 +130,9 @@ cdef class Reactor(Turn):
         self.hub.counters[<int>CLIENT_MEMORY] = memory
         self.hub.counters[<int>LARGEST_INPUT] = largest_input
         self.hub.counters[<int>LARGEST_OUTPUT] = largest_output
+        for _ in range(FREE_STEPS):
+            if not free_some():
+                break
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self.hub.counters[<int>CPU_USER_US] = int(usage.ru_utime * 1e6)
         self.hub.counters[<int>CPU_SYS_US] = int(usage.ru_stime * 1e6)

@@ -4,7 +4,7 @@ Handlers know the process they run in as a Host, and nothing of how it is put to
 """
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,12 +20,15 @@ class Host(Protocol):
 
     settings: Settings
     page: ControlPage
+    index: int
     workers: int
+    loading: bool  # not every shard has been served yet
     run_id: str
     config_file: str
+    loading: bool  # some shard has not been served yet in this run
 
-    def connections(self) -> list[Connection]:
-        """Returns this acceptor's connections."""
+    def connections(self) -> AsyncIterator[Connection]:
+        """Yields this acceptor's connections, and lets others go on after every few of them."""
 
     def pause(self, until_ms: int, writes_only: bool) -> None:
         """Lets commands wait until a unix time in milliseconds: all of them, or those that write."""

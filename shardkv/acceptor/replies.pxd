@@ -8,6 +8,8 @@ Invariants
     (shardkv/sleep.pxd).
  4. A record is passed before it is delivered: one on which delivering fails costs its client the connection, and is not
     met again.
+ 5. A reply in pieces is delivered with its last one; until then nothing of it is shown. What the worker's successor, or
+    ours, does not go on with is forgotten (workers/pieces.pxd, invariant 4).
 """
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -20,6 +22,13 @@ from shardkv.segment cimport Segment, SegmentStore
 cdef enum:
     BATCH = 4096              # replies of one worker before the others have their turn
 
+cdef class Gathered:
+    """Of a reply that comes in pieces, what has come."""
+    cdef uint64_t token
+    cdef uint64_t sequence
+    cdef uint64_t length
+    cdef Segment segment      # of the whole reply's size
+
 cdef class Replies:
     cdef Hub *hub
     cdef ClientTable clients
@@ -29,14 +38,15 @@ cdef class Replies:
     cdef list pairs
     cdef Ring **rings
     cdef uint32_t workers
+    cdef dict gathered        # worker -> Gathered, of the reply that is coming in pieces
     cdef uint64_t delivering  # token of the reply at hand
     cdef int drain(self) except -1                 # returns how many replies were there
-    cdef int _drain_ring(self, Ring *ring) except -1
+    cdef int _drain_ring(self, uint32_t worker, Ring *ring) except -1
     cdef bint waiting(self) noexcept nogil         # whether there are any
     cdef int _fail(self) except -1
-    cdef int _deliver(self, ReplyRecord *record) except -1
-    cdef int _deliver_segment(self, Client *client, ReplyRecord *record) except -1
-    cdef int _pass_answer(self, ReplyRecord *record) except -1
-    cdef int _drop_segment(self, ReplyRecord *record) except -1
+    cdef int _deliver(self, uint32_t worker, ReplyRecord *record) except -1
+    cdef int _deliver_segment(self, ReplyRecord *record, Segment segment) except -1
+    cdef int _pass_answer(self, ReplyRecord *record, const char *reply) except -1
+    cdef int _gather(self, uint32_t worker, ReplyRecord *record) except -1
     cdef Segment _open(self, ReplyRecord *record)
     cdef int _break_off(self, uint32_t worker) except -1

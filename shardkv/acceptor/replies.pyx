@@ -1,27 +1,29 @@
 """From reply rings to clients' outputs: see replies.pxd."""
 import logging
-import os
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from shardkv.acceptor.client cimport Client, client_doom, deliver, deliver_part
-from shardkv.acceptor.client_table cimport PLACES_MAX
 from shardkv.acceptor.output cimport Payload, payload_copy
 from shardkv.ring cimport (
-    REPLY_BYTES,
-    REPLY_SEGMENT,
+    IN_SEGMENT,
+    REPLY_PIECE,
+    REPLY_WHOLE,
+    PieceHeader,
     ReplyRecord,
     Ring,
     RingPair,
+    SegmentName,
     ring_advance,
     ring_consume,
     ring_peek,
     ring_release,
 )
-from shardkv.segment cimport Segment
+from shardkv.segment cimport Segment, private_segment
 from shardkv.sleep cimport delay_point
 
 from shardkv.segment import SegmentError
@@ -29,12 +31,22 @@ from shardkv.segment import SegmentError
 log = logging.getLogger("shardkv")
 
 
-cdef bint is_whole(const ReplyRecord *record) noexcept nogil:
+cdef bint is_sound(const ReplyRecord *record) noexcept nogil:
+    cdef const PieceHeader *piece = <const PieceHeader *>(record + 1)
     cdef uint64_t room
     if record.size < sizeof(ReplyRecord):
         return False
     room = record.size - sizeof(ReplyRecord)
-    return record.length <= room if record.kind == REPLY_BYTES else record.kind == REPLY_SEGMENT and room >= 8
+    if record.kind == REPLY_PIECE:
+        return room >= sizeof(PieceHeader) and piece.bytes <= room - sizeof(PieceHeader) \
+            and piece.offset <= record.length and piece.bytes <= record.length - piece.offset
+    if record.flags & IN_SEGMENT:
+        return room >= sizeof(SegmentName) and (<const SegmentName *>(record + 1)).size == record.length
+    return record.kind == REPLY_WHOLE and record.length <= room
+
+
+cdef inline bint is_awaited(const Client *client, const ReplyRecord *record) noexcept nogil:
+    return record.sequence - client.next_reply < client.next_request - client.next_reply
 
 
 cdef class Replies:
@@ -45,6 +57,7 @@ cdef class Replies:
         cdef uint32_t worker
         self.pairs, self.clients, self.requests, self.segments, self.server = pairs, clients, requests, segments, server
         self.workers = len(pairs)
+        self.gathered = {}
         self.rings = <Ring **>calloc(self.workers, sizeof(Ring *))
         if self.rings == NULL:
             raise MemoryError
@@ -71,7 +84,7 @@ cdef class Replies:
             ring = self.rings[worker]
             begun = ring.next
             try:
-                total += self._drain_ring(ring)
+                total += self._drain_ring(worker, ring)
             except Exception:
                 self._fail()
                 total += 1
@@ -83,7 +96,7 @@ cdef class Replies:
                 self.requests.note_release(worker)
         return total
 
-    cdef int _drain_ring(self, Ring *ring) except -1:
+    cdef int _drain_ring(self, uint32_t worker, Ring *ring) except -1:
         cdef ReplyRecord *record
         cdef int count = 0
         while count < BATCH:
@@ -91,7 +104,7 @@ cdef class Replies:
             if record == NULL:
                 break
             ring_advance(ring, record.size)
-            self._deliver(record)
+            self._deliver(worker, record)
             count += 1
         return count
 
@@ -102,22 +115,22 @@ cdef class Replies:
             client_doom(self.hub, client)
         return 0
 
-    cdef int _deliver(self, ReplyRecord *record) except -1:
+    cdef int _deliver(self, uint32_t worker, ReplyRecord *record) except -1:
         cdef Client *client
         cdef Payload payload
         self.delivering = record.token
-        if not is_whole(record):
+        if not is_sound(record):
             log.error("a worker's reply does not fit in its record")
             return 0
+        if record.kind == REPLY_PIECE:
+            return self._gather(worker, record)
+        if self.gathered:
+            self.gathered.pop(worker, None)
+        if record.flags & IN_SEGMENT:
+            return self._deliver_segment(record, self._open(record))
         client = self.clients.find(record.token)
-        if client == NULL:
-            if record.token >> 48 == self.clients.epoch and record.token & PLACES_MAX == 0:
-                return self._pass_answer(record)
-            return self._drop_segment(record)
-        if record.sequence - client.next_reply >= client.next_request - client.next_reply:
-            return self._drop_segment(record)
-        if record.kind == REPLY_SEGMENT:
-            return self._deliver_segment(client, record)
+        if client == NULL or not is_awaited(client, record):
+            return self._pass_answer(record, <char *>(record + 1)) if client == NULL else 0
         if client.marked == 0:
             deliver(self.hub, client, record.sequence, <char *>(record + 1), record.length)
         elif payload_copy(&payload, <char *>(record + 1), record.length):
@@ -126,9 +139,12 @@ cdef class Replies:
             client_doom(self.hub, client)
         return 0
 
-    cdef int _deliver_segment(self, Client *client, ReplyRecord *record) except -1:
+    cdef int _deliver_segment(self, ReplyRecord *record, Segment segment) except -1:
+        """Delivers the record's reply, which lies in a segment; None: it is lost."""
+        cdef Client *client = self.clients.find(record.token)
         cdef Payload payload
-        cdef Segment segment = self._open(record)
+        if client == NULL or not is_awaited(client, record):
+            return self._pass_answer(record, segment.address) if client == NULL and segment is not None else 0
         if segment is None:
             client_doom(self.hub, client)
             return 0
@@ -139,37 +155,42 @@ cdef class Replies:
         deliver_part(self.hub, client, record.sequence, record.part, &payload)
         return 0
 
-    cdef int _pass_answer(self, ReplyRecord *record) except -1:
-        cdef Segment segment
-        if record.kind == REPLY_SEGMENT:
-            segment = self._open(record)
-            if segment is None:
-                return 0
-            reply = segment.address[:record.length]
-            segment.close()
-        else:
-            reply = (<char *>(record + 1))[:record.length]
-        self.hub.cold = True
-        self.server.answered(record.sequence, record.part, reply)
+    cdef int _pass_answer(self, ReplyRecord *record, const char *reply) except -1:
+        """Passes an answer to a question of our own on; what nobody awaits is dropped."""
+        if record.token == self.requests.internal_token:
+            self.hub.cold = True
+            self.server.answered(record.sequence, record.part, reply[:record.length])
+        return 0
+
+    cdef int _gather(self, uint32_t worker, ReplyRecord *record) except -1:
+        """Takes a piece of a reply, and delivers the reply with its last (workers/pieces.pxd)."""
+        cdef PieceHeader *piece = <PieceHeader *>(record + 1)
+        cdef Gathered gathered = self.gathered.pop(worker, None)
+        if piece.offset == 0:
+            gathered = Gathered()
+            gathered.token, gathered.sequence = record.token, record.sequence
+            gathered.segment = private_segment(record.length)
+        elif gathered is None or gathered.token != record.token or gathered.sequence != record.sequence \
+                or gathered.length != piece.offset or gathered.segment.size != record.length:
+            return 0
+        memcpy(gathered.segment.address + piece.offset, <char *>(piece + 1), piece.bytes)
+        gathered.length += piece.bytes
+        if gathered.length == record.length:
+            return self._deliver_segment(record, gathered.segment)
+        self.gathered[worker] = gathered
         return 0
 
     cdef Segment _open(self, ReplyRecord *record):
-        # The file goes at once, so that nothing is left of it when this process dies; the mapping keeps the bytes.
+        # The name goes at once, so that nothing is left of it when this process dies; the mapping keeps the bytes.
+        cdef Segment segment
         try:
-            segment = self.segments.open((<uint64_t *>(record + 1))[0], record.length)
-            os.unlink(segment.path)
+            segment = self.segments.open((<SegmentName *>(record + 1)).id, record.length)
+            segment.drop_name()
             return segment
-        except (SegmentError, OSError) as error:
+        except SegmentError as error:
+            self.segments.remove((<SegmentName *>(record + 1)).id)
             log.error("a reply is lost: %s", error)
             return None
-
-    cdef int _drop_segment(self, ReplyRecord *record) except -1:
-        if record.kind == REPLY_SEGMENT:
-            try:
-                self.segments.open((<uint64_t *>(record + 1))[0], 1).unlink()
-            except SegmentError:
-                pass  # gone already
-        return 0
 
     cdef int _break_off(self, uint32_t worker) except -1:
         # What is in it cannot be told apart any more: whoever waits for a reply is closed, the others go on.

@@ -10,14 +10,15 @@ Invariants
     does not fit stays the first.
  4. A queue is gone through when the ring's head is not the one at which its first client was last tried
     (shardkv/sleep.pxd, invariant 5). Whoever stands in it when that is done waits behind records in the ring.
- 5. The token of place 0 is the acceptor's own: requests that no client made; their `sequence` is the question's number.
+ 5. `internal_token`, that of place 0, is the acceptor's own: requests that no client made; their `sequence` is the
+    question's number. It has the epoch in it: a predecessor's question of the same number gets its reply elsewhere.
 """
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from shardkv.acceptor.client cimport Client
 from shardkv.acceptor.specs cimport Spec
 from shardkv.atomic cimport atomic_load_acquire
-from shardkv.ring cimport RING_INLINE_MAX, RequestRecord, Ring
+from shardkv.ring cimport RING_INLINE_MAX, RequestRecord, Ring, SegmentName
 from shardkv.segment cimport Segment, SegmentStore
 from shardkv.sleep cimport SLEEPS_FOR_ROOM
 from shardkv.stats cimport ControlPage
@@ -27,17 +28,18 @@ cdef struct Part:
     uint32_t argc             # 0: nothing
     uint64_t payload          # bytes of its arguments
     uint64_t hash             # of its first key
-
-cdef enum:
-    SEGMENT_RECORD = 64       # bytes: a record that names a segment
+    uint64_t table            # where its places lie in the request's segment
 
 cdef inline uint64_t body_bytes(Part *part) noexcept nogil:
     return 4 * <uint64_t>part.argc + part.payload
 
+cdef inline bint is_long(Part *part) noexcept nogil:
+    # Too large for the ring: it travels in a segment.
+    return sizeof(RequestRecord) + body_bytes(part) > RING_INLINE_MAX
+
 cdef inline uint32_t record_size(Part *part) noexcept nogil:
-    # 0: too large for the ring, it travels in a segment.
-    cdef uint64_t size = (sizeof(RequestRecord) + body_bytes(part) + 7) & ~<uint64_t>7
-    return <uint32_t>size if size <= RING_INLINE_MAX else 0
+    cdef uint64_t body = sizeof(SegmentName) if is_long(part) else body_bytes(part)
+    return <uint32_t>((sizeof(RequestRecord) + body + 7) & ~<uint64_t>7)
 
 cdef struct Queue:
     # The clients that wait for room in one request ring.
@@ -74,12 +76,17 @@ cdef class Requests:
         return self.queues[worker].first != NULL and (
             atomic_load_acquire(&self.rings[worker].shared.head) != self.queues[worker].tried_at
         )
-    # A segment for each part that is too large for its ring. Raises SegmentError: there is none then.
-    cdef list make_segments(self)
-    # Writes the record of a part whose room was reserved. `owners`: the worker of each key, when it gets its own only.
+    # For each long part a name of the request's segment, which is made if the client has none, with the part's places
+    # in it. `owners`: the worker of each key, when each gets its own only. Raises SegmentError: there is none then.
+    cdef list make_segments(self, Client *client, Spec *spec, const uint16_t *owners)
+    # Writes the record of a part whose room was reserved.
     cdef void append(
         self, Client *client, Spec *spec, uint64_t sequence, uint32_t worker, const uint16_t *owners, Segment segment
     )
+    cdef Segment _whole(self, Client *client)
+    cdef int _append_places(
+        self, Segment segment, Client *client, Spec *spec, const uint16_t *owners, uint32_t worker
+    ) except -1
     cdef bint ask(self, uint32_t worker, uint64_t question, list args) except *
     cdef bint awaiting(self) noexcept nogil                  # a worker has requests of ours to execute
     cdef void publish(self)

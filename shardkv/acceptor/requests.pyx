@@ -2,21 +2,23 @@
 import sys
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from shardkv.acceptor.client cimport client_await_ring
-from shardkv.acceptor.parser cimport Frame
+from shardkv.acceptor.client cimport client_await_ring, frame_bytes
+from shardkv.acceptor.parser cimport Frame, Span
 from shardkv.acceptor.specs cimport SPEC_TOUCH
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed
 from shardkv.ring cimport (
+    IN_SEGMENT,
+    NO_TOUCH,
     REQUEST_COMMAND,
     REQUEST_INTERNAL,
-    REQUEST_NO_TOUCH,
-    REQUEST_SEGMENT,
     RING_INLINE_MAX,
+    Place,
     RequestRecord,
     RingPair,
+    SegmentName,
     ring_append,
     ring_produce,
     ring_publish,
@@ -25,11 +27,6 @@ from shardkv.ring cimport (
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, delay_point, wake_if
 
 from shardkv.segment import SegmentError
-
-cdef enum:
-    BYTES_MAX = 0xFFFF0000     # of one request's arguments
-
-TOO_LARGE = "ERR the request is too large"
 
 
 cdef void copy_all(char *out, Frame *frame, const char *data) noexcept nogil:
@@ -88,9 +85,8 @@ cdef class Requests:
         memset(self.parts, 0, self.workers * sizeof(Part))
 
     cdef bint reserve(self, Client *client, uint32_t worker) noexcept nogil:
-        cdef uint32_t size = record_size(&self.parts[worker])
         if self.queues[worker].first == NULL or client == self.served and worker == self.served_ring:
-            if ring_reserve(self.rings[worker], size if size else SEGMENT_RECORD) != NULL:
+            if ring_reserve(self.rings[worker], record_size(&self.parts[worker])) != NULL:
                 return True
         client_await_ring(client, worker)
         return False
@@ -139,20 +135,64 @@ cdef class Requests:
         self.served = NULL
         return client != self.queues[self.served_ring].first or client.next_request != self.served_request
 
-    cdef list make_segments(self):
+    # -- segments
+
+    cdef list make_segments(self, Client *client, Spec *spec, const uint16_t *owners):
+        cdef Segment whole = None
         cdef uint32_t worker
         segments = [None] * self.workers
         try:
             for worker in range(self.workers):
-                if self.parts[worker].argc and record_size(&self.parts[worker]) == 0:
-                    if body_bytes(&self.parts[worker]) > BYTES_MAX:
-                        raise SegmentError(TOO_LARGE)
-                    segments[worker] = self.segments.create(body_bytes(&self.parts[worker]))
+                if self.parts[worker].argc and is_long(&self.parts[worker]):
+                    if whole is None:
+                        whole = segments[worker] = self._whole(client)
+                    else:
+                        segments[worker] = self.segments.link(whole)
+                    self._append_places(whole, client, spec, owners, worker)
+            for segment in filter(None, segments):
+                (<Segment>segment).size = whole.size
             return segments
         except SegmentError:
             for segment in filter(None, segments):
                 segment.unlink()
             raise
+
+    cdef Segment _whole(self, Client *client):
+        """The segment that holds the bytes of the client's request."""
+        cdef Segment segment
+        if client.segment != NULL:
+            return <Segment>client.segment
+        segment = self.segments.create()
+        try:
+            segment.append(frame_bytes(client), client.frame.position)
+            return segment
+        except SegmentError:
+            segment.unlink()
+            raise
+
+    cdef int _append_places(
+        self, Segment segment, Client *client, Spec *spec, const uint16_t *owners, uint32_t worker
+    ) except -1:
+        cdef Part *part = &self.parts[worker]
+        cdef const Span *spans = client.frame.spans
+        cdef Span *chosen = NULL
+        cdef uint32_t index, count = 0
+        if segment.size & 7:
+            segment.append(b"\0\0\0\0\0\0\0", 8 - (segment.size & 7))
+        part.table = segment.size
+        if owners == NULL:
+            return segment.append(<const char *>spans, part.argc * sizeof(Place))
+        chosen = <Span *>malloc(part.argc * sizeof(Place))
+        if chosen == NULL:
+            raise SegmentError("no memory for a request's places")
+        for index in range(client.frame.argc):
+            if index == 0 or owners[(index - 1) // spec.split_step] == worker:
+                chosen[count] = spans[index]
+                count += 1
+        try:
+            return segment.append(<const char *>chosen, part.argc * sizeof(Place))
+        finally:
+            free(chosen)
 
     # -- records
 
@@ -161,10 +201,10 @@ cdef class Requests:
     ):
         cdef Part *part = &self.parts[worker]
         cdef Ring *ring = self.rings[worker]
-        cdef uint32_t size = SEGMENT_RECORD if segment is not None else record_size(part)
+        cdef uint32_t size = record_size(part)
         cdef RequestRecord *record = <RequestRecord *>ring_reserve(ring, size)
         cdef char *body = <char *>(record + 1)
-        cdef const char *data = client.input + client.start
+        cdef SegmentName *name = <SegmentName *>body
         record.size = size
         record.kind = REQUEST_COMMAND
         record.command = spec.id
@@ -175,19 +215,17 @@ cdef class Requests:
         record.argc = part.argc
         record.database = client.database
         record.resp = client.resp
-        record.flags = REQUEST_NO_TOUCH if client.no_touch and not spec.flags & SPEC_TOUCH else 0
-        record.bytes = <uint32_t>body_bytes(part)
+        record.flags = NO_TOUCH if client.no_touch and not spec.flags & SPEC_TOUCH else 0
+        record.bytes = 0
         if segment is not None:
-            record.kind = REQUEST_SEGMENT
-            (<uint64_t *>body)[0] = segment.id
-            (<uint64_t *>body)[1] = body_bytes(part)
-            body = segment.address
-        if owners != NULL:
-            copy_part(body, &client.frame, data, owners, worker, spec.split_step, part.argc)
+            record.flags |= IN_SEGMENT
+            name.id, name.size, name.table = segment.id, segment.size, part.table
         else:
-            copy_all(body, &client.frame, data)
-        if segment is not None:
-            segment.close()
+            record.bytes = <uint32_t>body_bytes(part)
+            if owners != NULL:
+                copy_part(body, &client.frame, frame_bytes(client), owners, worker, spec.split_step, part.argc)
+            else:
+                copy_all(body, &client.frame, frame_bytes(client))
         ring_append(ring, size)
         self.moved[worker] |= SLEEPS_FOR_RECORDS
         part.argc = 0

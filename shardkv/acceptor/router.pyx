@@ -16,6 +16,7 @@ from shardkv.acceptor.client cimport (
     deliver,
     frame_argument,
     frame_arguments,
+    frame_bytes,
 )
 from shardkv.acceptor.connection cimport connection_of
 from shardkv.acceptor.parser cimport Frame
@@ -25,6 +26,7 @@ from shardkv.acceptor.specs cimport (
     ROUTE_LOCAL,
     SPEC_CONTAINER,
     SPEC_DENY_OOM,
+    SPEC_LOADING,
     SPEC_NO_AUTH,
     SPEC_PING,
     SPEC_WRITE,
@@ -39,6 +41,7 @@ cdef enum:
 
 HTTP_WORDS = (b"post", b"host:")
 NO_AUTH = "NOAUTH Authentication required."
+LOADING = "LOADING Redis is loading the dataset in memory"
 
 
 cdef class Router:
@@ -61,7 +64,7 @@ cdef class Router:
 
     cdef Spec *_check(self, Client *client):
         cdef Frame *frame = &client.frame
-        cdef const char *data = client.input + client.start
+        cdef const char *data = frame_bytes(client)
         cdef Spec *spec = self.table.find(data + frame.spans[0].offset, frame.spans[0].length)
         cdef Spec *container
         if spec == NULL:
@@ -78,6 +81,8 @@ cdef class Router:
         if spec.flags & SPEC_DENY_OOM and spec.route != ROUTE_KEYED and self.page.header.maxmemory:
             if self.page.memory_in_use() > self.page.header.maxmemory:
                 return self._reject(client, spec, OUT_OF_MEMORY)
+        if self.hub.loading and not spec.flags & SPEC_LOADING:
+            return self._reject(client, spec, LOADING)
         if self.hub.paused and (self.hub.paused == PAUSE_ALL or spec.flags & SPEC_WRITE):
             client_await_unpause(self.hub, client)
             return NULL

@@ -7,12 +7,12 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import uvloop
 
-from shardkv.acceptor.calls import LocalCalls
+from shardkv.acceptor.calls import LocalCalls, load_handlers
 from shardkv.acceptor.connection import Connection
 from shardkv.acceptor.decode import decode
 from shardkv.acceptor.reactor import Reactor
@@ -21,13 +21,19 @@ from shardkv.acceptor.specs import CommandTable
 from shardkv.commands import table
 from shardkv.config import Settings
 from shardkv.control import Channel, Message
+from shardkv.descriptors import beside_clients, raise_limit
 from shardkv.errors import CommandError
 from shardkv.hashing import set_secret
 from shardkv.log import Log
 from shardkv.stats import ControlPage
 
+# Made before any fork: all acceptors share them.
+SPECS = CommandTable(table.COMMANDS)
+HANDLERS = load_handlers(table.COMMANDS)
+
 TICK_SECONDS = 0.1
 STOP_SECONDS = 0.5  # for replies on their way when the supervisor says stop
+STEP = 128  # connections looked at in one turn of the loop, which takes some milliseconds
 RETRY_SECONDS = 0.001  # until a question that found a full ring is tried again
 
 # Directives that the hot path has copies of.
@@ -76,8 +82,11 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pause_end: asyncio.TimerHandle | None = None
         self._start_logging()
-        calls = LocalCalls(table.COMMANDS, self, self._complete)
-        self.reactor = Reactor(self.loop, self, CommandTable(table.COMMANDS), assignment, self.page, calls)
+        calls = LocalCalls(HANDLERS, self, self._complete)
+        self.reactor = Reactor(self.loop, self, SPECS, assignment, self.page, calls)
+        self._beside_clients = beside_clients(self.acceptors, self.workers, len(assignment["listen"]))
+        self.settings.guard("maxclients", self._check_clients)
+        self._set_loading(assignment["loading"])
         self._configure("")
         for name in WATCHED:
             self.settings.on_change(name, self._configure)
@@ -91,7 +100,21 @@ class Server:
         logger.setLevel(logging.INFO)
 
     def _configure(self, text: str) -> None:
+        raise_limit(self.settings.number("maxclients") + self._beside_clients)
         self.reactor.configure(self.settings)
+
+    def _check_clients(self, count: int) -> None:
+        # Raises ValueError when there cannot be descriptors for so many clients; what this process may, all may.
+        possible = raise_limit(count + self._beside_clients) - self._beside_clients
+        if possible < count:
+            raise ValueError(
+                "The operating system is not able to handle the specified number of clients, "
+                f"try with {max(possible, 0)}"
+            )
+
+    def _set_loading(self, loading: bool) -> None:
+        self.loading = loading
+        self.reactor.set_loading(loading)
 
     def run(self) -> None:
         """Serves until the supervisor says stop or is gone."""
@@ -107,9 +130,18 @@ class Server:
         self.reactor.tick()
         self.loop.call_later(TICK_SECONDS, self._tick)
 
-    def connections(self) -> list[Connection]:
-        """This acceptor's connections."""
-        return self.reactor.connections()
+    async def connections(self) -> AsyncIterator[Connection]:
+        """Yields this acceptor's connections; after every STEP of them the loop serves who waits.
+
+        One that is closed meanwhile is left out. One that comes meanwhile may be.
+        """
+        place = 1
+        while place:
+            connections, place = self.reactor.connections(place, STEP)
+            for connection in connections:
+                yield connection
+            self.reactor.kick()  # what was done to them takes effect
+            await asyncio.sleep(0)
 
     def _complete(self, client: Connection, sequence: int, reply: bytes) -> None:
         self.reactor.complete(client, sequence, reply)
@@ -201,6 +233,8 @@ class Server:
                 self._start(self._answer_question(message))
             case "answer":
                 self._take_answer(message)
+            case "loaded":
+                self._set_loading(False)
             case "stop":
                 self._stop()
 

@@ -19,6 +19,7 @@ cdef enum SpecFlag:
     SPEC_PING = 32
     SPEC_TOUCH = 64           # sets the access clock whatever CLIENT NO-TOUCH says
     SPEC_SUBCOMMAND = 128     # found through its container only
+    SPEC_LOADING = 256        # allowed before every shard is served
 
 cdef enum RouteKind:          # values of shardkv.commands.spec.Route
     ROUTE_LOCAL = 0

@@ -5,7 +5,7 @@ from libc.string cimport memcmp, memcpy
 
 from shardkv.commands.spec import Command
 
-_FLAGS = {"write": SPEC_WRITE, "denyoom": SPEC_DENY_OOM, "no_auth": SPEC_NO_AUTH}
+_FLAGS = {"write": SPEC_WRITE, "denyoom": SPEC_DENY_OOM, "no_auth": SPEC_NO_AUTH, "loading": SPEC_LOADING}
 
 
 cdef inline uint32_t place_of(const char *name, uint32_t length) noexcept nogil:

@@ -37,7 +37,7 @@ from shardkv.acceptor.router cimport Router
 from shardkv.acceptor.specs cimport CommandTable
 from shardkv.atomic cimport ticks
 from shardkv.ring cimport RingPair
-from shardkv.segment cimport SegmentStore
+from shardkv.segment cimport SegmentStore, named_requests
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, fall_asleep, stay_awake
 from shardkv.stats cimport BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED
 
@@ -54,7 +54,7 @@ cdef class Turn:
         self, loop: object, server: object, table: CommandTable, assignment: dict, page: ControlPage, calls: object
     ) -> None:
         """Opens the rings of acceptor `assignment["index"]` and takes its listening sockets."""
-        cdef SegmentStore segments = SegmentStore(assignment["folder"])
+        cdef SegmentStore segments = SegmentStore(assignment["folder"], assignment["index"], assignment["epoch"])
         cdef Division division
         cdef Router router
         cdef int index = assignment["index"]
@@ -63,6 +63,7 @@ cdef class Turn:
         self.turn_ticks = page.header.ticks_per_ms * TURN_US // 1000
         self.clients = ClientTable(assignment["epoch"])
         pairs = [RingPair.open(f"{assignment['folder']}/ring-{index}-{w}") for w in range(assignment["workers"])]
+        segments.sweep(named_requests(pairs))
         self.requests = Requests(page, pairs, assignment["worker_wake"], segments, self.clients.epoch)
         self.replies = Replies(pairs, self.clients, self.requests, segments, server)
         division = Division(table, page, index, self.requests)
@@ -119,7 +120,7 @@ cdef class Turn:
             self.progress.flush()
             self.clients.free_removed()
             timeout = 0
-            if self.hub.queue_first == NULL and not self._linger() and self._may_sleep():
+            if self.hub.queue_first == self.hub.dirty == NULL and not self._linger() and self._may_sleep():
                 if events == 0 or self.hub.cold:
                     return True
                 timeout = 1

@@ -1,7 +1,6 @@
 """Commands that see a string as a row of bits or of small integers."""
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from shardkv.commands.spec import (
@@ -62,7 +61,7 @@ COMMANDS: tuple[Command, ...] = (
     bitmap(
         name="bitfield_ro", arity=-2, since="6.0.0", flags=("readonly", "fast"), keys=(READ,),
         complexity="O(1) for each operation",
-        args=(KEY, replace(GET, optional=True, multiple=True, multiple_token=True)),
+        args=(KEY, GET._replace(optional=True, multiple=True, multiple_token=True)),
         summary="Reads integers of any width inside a string.",
     ),
     bitmap(

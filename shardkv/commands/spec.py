@@ -6,8 +6,7 @@ tell of a command (https://redis.io/docs/latest/commands/command-docs/).
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Route(enum.IntEnum):
@@ -31,13 +30,12 @@ class Join(enum.IntEnum):
     ANY = 5
 
 
-@dataclass(frozen=True, slots=True)
-class KeySpec:
+class KeySpec(NamedTuple):
     """One key specification: where keys begin and how to find them all (Redis's key_specs)."""
 
     # As COMMAND INFO prints them: RO RW OW RM, access update insert delete, not_key incomplete variable_flags.
     flags: tuple[str, ...]
-    index: int | None = 1  # begin_search by position …
+    index: int | None = 1  # type: ignore[assignment]  # begin_search by position …
     keyword: str | None = None  # … or behind a keyword, from `start_from` on
     start_from: int = 1
     unknown: bool = False  # neither can tell
@@ -48,28 +46,27 @@ class KeySpec:
     notes: str = ""
 
     def at(self, index: int, last: int = 0) -> KeySpec:
-        """Answers the same use of keys, from argument `index` on."""
-        return replace(self, index=index, last=last)
+        """Returns the same use of keys, from argument `index` on."""
+        return self._replace(index=index, last=last)
 
     def to_end(self, step: int = 1) -> KeySpec:
-        """Answers the same use of keys, up to the last argument."""
-        return replace(self, last=-1, step=step)
+        """Returns the same use of keys, up to the last argument."""
+        return self._replace(last=-1, step=step)
 
     def counted(self) -> KeySpec:
-        """Answers the same use of as many keys as argument `index` says; they follow it."""
-        return replace(self, keynum=(0, 1, 1))
+        """Returns the same use of as many keys as argument `index` says; they follow it."""
+        return self._replace(keynum=(0, 1, 1))
 
     def behind(self, keyword: str, start_from: int = 1) -> KeySpec:
-        """Answers the same use of the key behind a keyword, looked for from argument `start_from` on."""
-        return replace(self, index=None, keyword=keyword, start_from=start_from)
+        """Returns the same use of the key behind a keyword, looked for from argument `start_from` on."""
+        return self._replace(index=None, keyword=keyword, start_from=start_from)
 
     def somewhere(self, notes: str) -> KeySpec:
-        """Answers the same use of keys that no specification can find."""
-        return replace(self, index=None, unknown=True, notes=notes)
+        """Returns the same use of keys that no specification can find."""
+        return self._replace(index=None, unknown=True, notes=notes)
 
 
-@dataclass(frozen=True, slots=True)
-class Arg:
+class Arg(NamedTuple):
     """One argument, as COMMAND DOCS shows it."""
 
     name: str
@@ -86,8 +83,7 @@ class Arg:
     args: tuple[Arg, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command or subcommand.
 
     `name` is lower case. Where a command is declared, a subcommand has its own word only (`encoding`), `acl` has only
@@ -115,9 +111,9 @@ class Command:
     join: Join = Join.NONE
     split_step: int = 1  # SPLIT: arguments of one part (2 for MSET)
     # COMMAND INFO's first key, last key (negative: from the end) and step, derived from `keys`; 0 = no keys
-    first_key: int = field(default=0)
-    last_key: int = field(default=0)
-    key_step: int = field(default=0)
+    first_key: int = 0
+    last_key: int = 0
+    key_step: int = 0
 
 
 # The combinations of flags that occur often.
@@ -143,22 +139,22 @@ KEYS = Arg("key", "key", key_spec=0, multiple=True)
 
 
 def word(token: str, **more: Any) -> Arg:
-    """Answers a bare word such as NX, named after itself."""
+    """Returns a bare word such as NX, named after itself."""
     return Arg(token.lower(), "pure-token", token, **more)
 
 
 def one_of(name: str, *args: Arg, **more: Any) -> Arg:
-    """Answers a choice among `args`."""
+    """Returns a choice among `args`."""
     return Arg(name, "oneof", args=args, **more)
 
 
 def block(name: str, *args: Arg, **more: Any) -> Arg:
-    """Answers arguments that come together."""
+    """Returns arguments that come together."""
     return Arg(name, "block", args=args, **more)
 
 
 def integer(name: str, **more: Any) -> Arg:
-    """Answers an integer argument."""
+    """Returns an integer argument."""
     return Arg(name, "integer", **more)
 
 

@@ -7,7 +7,6 @@ instance must run the same version. Commands that take subcommands are followed 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from shardkv.commands import bitmap, connection, generic, geo, hyperloglog, server, sorted_set, stream, string
 from shardkv.commands import hash as hashes
@@ -39,7 +38,7 @@ IMPLIED = {
 
 
 def _key_range(specs: tuple[KeySpec, ...]) -> tuple[int, int, int]:
-    """Answers COMMAND INFO's first key, last key and step: one range, or ranges of step 1 that follow each other."""
+    """Returns COMMAND INFO's first key, last key and step: one range, or ranges of step 1 that follow each other."""
     first, last, step = 0, 0, 0
     for spec in specs:
         if spec.index is None or spec.keynum is not None or (first and (spec.step != 1 or spec.index != last + 1)):
@@ -50,15 +49,14 @@ def _key_range(specs: tuple[KeySpec, ...]) -> tuple[int, int, int]:
 
 
 def _complete(command: Command, container: str = "") -> Command:
-    """Answers `command` with all that its declaration implies."""
+    """Returns `command` with all that its declaration implies."""
     name = f"{container}|{command.name}" if container else command.name
     moving = any(spec.index is None or spec.keynum is not None for spec in command.keys)
     flags = {*command.flags, "movablekeys"} if moving else command.flags
     implied = [category for flag in command.flags for category in IMPLIED.get(flag, ())]
     categories = {*command.acl, *implied, "fast" if "fast" in command.flags else "slow"}
     first, last, step = _key_range(command.keys)
-    return replace(
-        command,
+    return command._replace(
         name=name,
         flags=tuple(sorted(flags, key=FLAGS.index)),
         acl=tuple(sorted(categories, key=ACL_CATEGORIES.index)),
@@ -89,5 +87,5 @@ _ids: dict[str, int] = {command.name: place for place, command in enumerate(COMM
 
 
 def command_id(name: str) -> int:
-    """Answers the id of the command with the full, lower-case name `name`; raises KeyError when there is none."""
+    """Returns the id of the command with the full, lower-case name `name`; raises KeyError when there is none."""
     return _ids[name]

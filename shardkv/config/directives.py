@@ -36,7 +36,7 @@ from shardkv.config.kinds import (
     Words,
 )
 
-ACCEPTORS_MAX = 63  # commit slots of an arena, less the worker's own
+ACCEPTORS_MAX = 62  # commit slots of an arena, less the worker's own two
 WORKERS_MAX = 1024
 DATABASES_MAX = 65536  # ring records have 16 bits for a database
 
@@ -90,6 +90,7 @@ DIRECTIVES = (
     Directive("workers", CountOrAuto(WORKERS_MAX), "auto", readers=S, immutable=True),
     Directive("acceptors", CountOrAuto(ACCEPTORS_MAX), "auto", readers=S, immutable=True),
     Directive("arena-dir", TEXT, "/dev/shm", readers=S, immutable=True),
+    Directive("allow-missing-arenas", YES_NO, "no", readers=S, immutable=True),
 
     # Network
     Directive("bind", Words(), "127.0.0.1 -::1", readers=S, immutable=True),

@@ -7,7 +7,6 @@ file is replaced in one step, so a crash leaves the old one or the new one.
 from __future__ import annotations
 
 import os
-import tempfile
 
 from shardkv.config.directives import BY_NAME, DIRECTIVES
 from shardkv.config.parser import ConfigFileError, parse_text, split_arguments
@@ -61,6 +60,8 @@ def _directive_of(line: str, path: str) -> str:
 
 
 def _replace(path: str, text: str) -> None:
+    import tempfile  # takes long, and most servers never rewrite
+
     folder = os.path.dirname(os.path.abspath(path))
     mode = os.stat(path).st_mode & 0o777 if os.path.exists(path) else 0o644
     descriptor, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", dir=folder)

@@ -23,6 +23,7 @@ from shardkv.errors import CommandError
 from shardkv.glob import matches as glob_matches
 
 OnChange = Callable[[str], None]
+Guard = Callable[[int], None]
 
 
 class ConfigError(CommandError):
@@ -38,6 +39,7 @@ class Settings:
         self._texts["dir"] = self.base
         self._values: dict[str, Value] = {}
         self._callbacks: dict[str, list[OnChange]] = {}
+        self._guards: dict[str, Guard] = {}
 
     @staticmethod
     def from_wire(texts: Mapping[str, str]) -> Settings:
@@ -122,6 +124,8 @@ class Settings:
             parsed = os.path.normpath(os.path.join(before, parsed))
             if not os.path.isdir(parsed):
                 raise ValueError("Not a directory" if os.path.exists(parsed) else "No such file or directory")
+        if directive.name in self._guards:
+            self._guards[directive.name](int(parsed))
         return parsed
 
     def apply(self, texts: Mapping[str, str]) -> None:
@@ -133,6 +137,10 @@ class Settings:
         for name in changed:
             for callback in self._callbacks.get(name, ()):
                 callback(texts[name])
+
+    def guard(self, name: str, check: Guard) -> None:
+        """Has `check(value)` asked before `set` takes a number; it raises ValueError with the reason to refuse it."""
+        self._guards[name] = check
 
     def on_change(self, name: str, callback: OnChange) -> None:
         """Calls `callback(text)` after each change of a directive. Raises KeyError."""

@@ -3,18 +3,17 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 from collections.abc import Iterator
 
 from shardkv.config.kinds import format_memory
+from shardkv.descriptors import raise_limit
+from shardkv.files import provided, room_of
+from shardkv.layout import Layout
+from shardkv.ring import PAIR_BYTES
+from shardkv.stats import control_bytes
 
-# Room that an empty instance needs in its arena folder, in bytes: an arena takes its first pages and some to grow, the
-# control page holds counters of all processes.
+# Room that an arena takes when it is made, in bytes: its header, its reserves, its first pages and some to grow.
 ROOM_PER_ARENA = 2 << 20
-ROOM_PER_PROCESS = 192 << 10
-RING_PAIR_BYTES = (2 << 20) + 8192
-# Descriptors of an acceptor beside clients, sockets and event descriptors: streams, log, files while they are mapped.
-SPARE_DESCRIPTORS = 32
 
 
 class StartError(Exception):
@@ -29,23 +28,23 @@ def check_arena_dir(path: str) -> None:
         raise StartError(f"no permission to write to arena-dir {path}; choose another with --arena-dir")
 
 
-def room_needed(acceptors: int, workers: int, new_arenas: int) -> int:
-    """Bytes that a start needs: control page, rings, and arenas that are not there yet."""
-    processes = acceptors + workers + 1
-    return processes * ROOM_PER_PROCESS + new_arenas * ROOM_PER_ARENA + acceptors * workers * RING_PAIR_BYTES
+def room_needed(layout: Layout, acceptors: int, workers: int, new_arenas: int) -> int:
+    """Bytes that a start needs beside what the files of earlier runs have: control page, rings, arenas to be made."""
+    files = {layout.ring(a, w): PAIR_BYTES for a in range(acceptors) for w in range(workers)}
+    files[layout.control] = control_bytes(acceptors, workers)
+    return new_arenas * ROOM_PER_ARENA + sum(max(0, size - room_of(path)) for path, size in files.items())
 
 
 def check_room(folder: str, size: int) -> None:
     """Tries whether `folder` can take `size` bytes, under every limit there is. Raises StartError."""
+    if size == 0:
+        return
     path = os.path.join(folder, "seg-trial")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        os.close(provided(path, size))
+        os.unlink(path)
     except OSError as error:
         raise StartError(_no_room(folder, size, error)) from None
-    finally:
-        os.close(descriptor)
-        os.unlink(path)
 
 
 def _no_room(folder: str, size: int, error: OSError) -> str:
@@ -64,18 +63,10 @@ def _no_room(folder: str, size: int, error: OSError) -> str:
 def fit_descriptors(maxclients: int, others: int) -> tuple[int, str]:
     """Raises the soft limit on descriptors so that `maxclients` fit beside `others`.
 
-    Answers how many do, and a warning if that is not all. Raises StartError when not a single client does.
+    Returns how many do, and a warning if that is not all. Raises StartError when not a single client does.
     """
     needed = maxclients + others
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return maxclients, ""
-    try:
-        top = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (top, hard))
-        soft = top
-    except (OSError, ValueError):
-        pass
+    soft = raise_limit(needed)
     if soft >= needed:
         return maxclients, ""
     if soft <= others:

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from shardkv.config import Settings
-from shardkv.layout import Identity, Layout, LayoutError, instance_name
+from shardkv.descriptors import beside_clients
+from shardkv.identity import Identity, LayoutError
+from shardkv.layout import Layout, instance_name
 from shardkv.ring import RingError, RingPair
 from shardkv.stats import ControlPage, ControlPageError
 from shardkv.supervisor import checks
@@ -24,7 +26,7 @@ class Instance:
     layout: Layout
     acceptors: int
     workers: int
-    secret: bytes
+    identity: Identity
     lock: int
     page: ControlPage
     listeners: list[list[socket.socket]]
@@ -32,15 +34,19 @@ class Instance:
     worker_wake: list[int]
     acceptor_wake: list[int]
     warnings: list[str] = field(default_factory=list)
-    run_id: str = field(default_factory=lambda: secrets.token_hex(20))
+    run_id: str = field(default_factory=lambda: os.urandom(20).hex())
 
     def listening(self, acceptor: int) -> list[int]:
         """Descriptors of an acceptor's listening sockets."""
         unix = [self.unix.fileno()] if self.unix else []
         return [listener.fileno() for listener in self.listeners[acceptor]] + unix
 
+    def settle(self) -> None:
+        """Notes that all workers have their arenas. Raises OSError."""
+        self.identity = self.layout.settle(self.identity)
+
     def close(self, keep_data: bool) -> None:
-        """Closes and removes everything but, with `keep_data`, the arenas."""
+        """Closes and removes everything but, with `keep_data`, the data and the room that the next start needs."""
         for listener in [listener for listeners in self.listeners for listener in listeners]:
             listener.close()
         if self.unix:
@@ -67,45 +73,66 @@ def prepare(settings: Settings, config_file: str) -> Instance:
     checks.check_arena_dir(settings.get("arena-dir"))
     name = instance_name(settings.number("port"), settings.get("unixsocket"))
     layout = Layout(settings.get("arena-dir"), name)
+    undo = ExitStack()      # what a start that fails takes back, the last first
     try:
         lock = layout.take()
-        try:
-            return _prepare_locked(settings, config_file, layout, lock)
-        except BaseException:
-            layout.leave()
-            raise
+        undo.callback(layout.release)
+        undo.callback(layout.withdraw, layout.names())
+        instance = _prepare_locked(settings, config_file, layout, lock, undo)
+        undo.pop_all()
+        return instance
     except (LayoutError, ListenError, RingError, ControlPageError) as error:
         raise StartError(str(error)) from None
     except OSError as error:
-        raise StartError(f"{error.strerror}: {error.filename}" if error.filename else str(error)) from None
+        what = f"cannot use {error.filename}" if error.filename else "cannot start"
+        raise StartError(f"{what}: {error.strerror or error}") from None
+    except MemoryError:
+        raise StartError("cannot start: no memory") from None
+    finally:
+        undo.close()
 
 
-def _prepare_locked(settings: Settings, config_file: str, layout: Layout, lock: int) -> Instance:
+def _prepare_locked(
+    settings: Settings, config_file: str, layout: Layout, lock: int, undo: ExitStack
+) -> Instance:
     acceptors = settings.number("acceptors") or 1
-    identity = _identity(settings, layout, acceptors)
-    workers = identity.workers
-    layout.remove_volatile()
-    missing = sum(not os.path.exists(layout.arena(worker)) for worker in range(workers))
-    checks.check_room(layout.folder, checks.room_needed(acceptors, workers, missing))
+    identity, missing = layout.examine(settings.enabled("allow-missing-arenas"))
+    if identity is not None and identity.removing:
+        layout.remove_data()
+        identity = None
+    workers = _count_workers(settings, layout, acceptors, identity)
+    layout.remove_leftovers(acceptors, workers)
+    checks.check_room(
+        layout.folder, checks.room_needed(layout, acceptors, workers, len(missing) if identity else workers)
+    )
     warnings = [checks.backlog_warning(settings.number("tcp-backlog"))]
     warnings += checks.memory_warnings(settings.number("maxmemory"))
-    listeners, unix = _listen(settings, acceptors)
-    others = checks.SPARE_DESCRIPTORS + acceptors + workers + max(map(len, listeners))
+    if identity and identity.made:
+        warnings += [f"{layout.arena(worker)} is missing: that part of the data starts empty" for worker in missing]
+    listeners, unix = _listen(settings, acceptors, undo)
+    others = beside_clients(acceptors, workers, max(map(len, listeners)))
     maxclients, warning = checks.fit_descriptors(settings.number("maxclients"), others)
     warnings.append(warning)
     settings.apply({"maxclients": str(maxclients)})
-    layout.save_identity(identity)
     page = ControlPage.create(layout.control, acceptors, workers)
     page.maxmemory = settings.number("maxmemory")
     for acceptor in range(acceptors):
         for worker in range(workers):
             RingPair.create(layout.ring(acceptor, worker))
-    flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
+    worker_wake, acceptor_wake = _event_descriptors(workers, undo), _event_descriptors(acceptors, undo)
+    identity = layout.begin(identity, missing) if identity else layout.describe(Identity.new(workers))
     return Instance(
-        settings, config_file, layout, acceptors, workers, identity.secret, lock, page, listeners, unix,
-        [os.eventfd(0, flags) for _ in range(workers)], [os.eventfd(0, flags) for _ in range(acceptors)],
-        list(filter(None, warnings)),
+        settings, config_file, layout, acceptors, workers, identity, lock, page, listeners, unix,
+        worker_wake, acceptor_wake, list(filter(None, warnings)),
     )
+
+
+def _event_descriptors(count: int, undo: ExitStack) -> list[int]:
+    made = []
+    for _ in range(count):
+        made.append(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+        undo.callback(os.close, made[-1])
+    return made
 
 
 def _enter_folder(settings: Settings) -> None:
@@ -122,22 +149,29 @@ def _enter_folder(settings: Settings) -> None:
         raise StartError(f"logfile {logfile}: {error.strerror}") from None
 
 
-def _identity(settings: Settings, layout: Layout, acceptors: int) -> Identity:
-    wanted, saved = settings.number("workers"), layout.saved_identity()
-    if saved is None:
-        return Identity.new(wanted or max(1, len(os.sched_getaffinity(0)) - acceptors))
-    if wanted not in (0, saved.workers):
+def _count_workers(settings: Settings, layout: Layout, acceptors: int, identity: Identity | None) -> int:
+    wanted = settings.number("workers")
+    if identity is None:
+        return wanted or max(1, len(os.sched_getaffinity(0)) - acceptors)
+    if wanted not in (0, identity.workers):
         raise StartError(
-            f"the data in {layout.folder} was made with {saved.workers} workers; start with --workers {saved.workers}, "
-            f"or remove {layout.folder}"
+            f"the data in {layout.folder} was made with {identity.workers} workers; "
+            f"start with --workers {identity.workers}, or remove {layout.folder}"
         )
-    return saved
+    return identity.workers
 
 
-def _listen(settings: Settings, acceptors: int) -> tuple[list[list[socket.socket]], socket.socket | None]:
+def _listen(
+    settings: Settings, acceptors: int, undo: ExitStack
+) -> tuple[list[list[socket.socket]], socket.socket | None]:
     backlog, path = settings.number("tcp-backlog"), settings.get("unixsocket")
     listeners = listen_tcp(settings.words("bind"), settings.number("port"), backlog, acceptors)
+    for listener in [listener for each in listeners for listener in each]:
+        undo.callback(listener.close)
     unix = listen_unix(path, settings.number("unixsocketperm"), backlog) if path else None
+    if unix:
+        undo.callback(unix.close)
+        undo.callback(remove_quietly, path)
     if not unix and not any(listeners):
         raise StartError("nothing to listen on: port, bind and unixsocket name no usable address")
     return listeners, unix

@@ -77,15 +77,19 @@ def _reason(error: OSError, port: int) -> str:
 def listen_unix(path: str, permissions: int, backlog: int) -> socket.socket:
     """The listening Unix socket; one that a crashed run left behind is replaced. Raises ListenError."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    bound = False
     try:
         _remove_stale(path)
         listener.setblocking(False)
         listener.bind(path)
+        bound = True
         if permissions:
             os.chmod(path, permissions)
         listener.listen(backlog)
     except OSError as error:
         listener.close()
+        if bound:
+            os.unlink(path)
         raise ListenError(f"cannot listen on unixsocket {path}: {error.strerror or error}") from None
     return listener
 

@@ -1,45 +1,52 @@
-"""The supervisor's loop: starts children, gives workers their shards, replaces what dies, stops everything in order.
+"""The supervisor's loop: starts children, replaces what dies, stops everything in order.
 
 Invariants
  1. Signal handlers do nothing: the signal's number arrives through a descriptor, and the loop acts on it.
- 2. The loop never waits for a child: channels queue, deaths come as SIGCHLD.
- 3. All workers start as spares. One spare beyond the number of shards is kept, so a dead worker's shard has a new owner
-    after one message. No shard has two owners: it is assigned again only after its worker's process has been reaped.
+ 2. The loop never waits for a child: channels queue, deaths come as SIGCHLD, and a slot that has to wait for its next
+    process (the brake, a fork that failed) is in `_due` with the time.
+ 3. A slot (kind, index) has a child, or a time in `_due`, or everything is being stopped. No shard has two owners: its
+    next worker is forked only after the last one has been reaped.
  4. A shard is assigned as `fresh` until a worker of this run has reported ready once; what a dead child sent is read
-    before its shard is given on.
+    before its slot is filled again.
+ 5. Clients are told that data is loading until every shard has been served once, and never again: deaths do not show.
+ 6. Before all is ready for the first time, a child that cannot start stops everything. After that no child does.
 """
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import signal
 import socket
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from setproctitle import setproctitle
 
 from shardkv import __version__
+from shardkv.config.directives import DIRECTIVES, Reader
 from shardkv.config.kinds import format_memory
 from shardkv.control import Message
 from shardkv.log import Log
+from shardkv.supervisor.brake import CRASH, KILL, Brake
+from shardkv.supervisor.fork import fork, load_programs
 from shardkv.supervisor.instance import Instance
 from shardkv.supervisor.notify import notify
-from shardkv.supervisor.process import SPARE, Child, spawn
+from shardkv.supervisor.process import Child
 from shardkv.supervisor.router import Router
+from shardkv.supervisor.watch import Watch
 
 EXIT_OK = 0
 EXIT_CHILD_FAILED = 3   # a child says that it cannot start
 EXIT_CHILDREN_DIE = 4   # a child dies again and again before it is ready
 
-# Deaths before readiness within the window stop the server. SIGKILL comes from outside and weighs less than a crash.
-_FAILURE_WINDOW = 10.0  # seconds
-_FAILURE_LIMIT = 50
-_WEIGHT_CRASH = 10
-_WEIGHT_KILL = 1
-_END_PATIENCE = 1.0     # seconds between the end of a child's channel and its being killed
-_STOP_PATIENCE = 5.0    # seconds for the acceptors, and again for the workers, before they are killed
+_DEATHS_AT_START = 5.0  # crashes before readiness that stop a server which has not been ready yet
+_FORK_PATIENCE = 0.05    # seconds at least between a fork that failed and the next
+_END_PATIENCE = 1.0      # seconds between the end of a child's channel and its being killed
+_STOP_PATIENCE = 5.0     # seconds for the acceptors, and again for the workers, before they are killed
+
+_OF_WORKERS = [d.name for d in DIRECTIVES if Reader.WORKER in d.readers and not d.immutable]
 
 Slot = tuple[str, int]
 
@@ -54,7 +61,9 @@ class Supervisor:
         self._children: list[Child] = []
         self._epochs: Counter[Slot] = Counter()
         self._restarts: Counter[Slot] = Counter()
-        self._failures: dict[Slot, deque[tuple[float, int]]] = {}
+        self._brake = Brake()
+        self._ends: dict[Slot, int] = {}  # how the last child of a slot ended; a signal is a negative number
+        self._due: dict[Slot, float] = {}  # slots without a child: the monotonic time at which they get one
         self._served: set[int] = set()  # shards that a worker of this run has been ready for
         self._selector = selectors.DefaultSelector()
         self._signals, self._signal_sink = socket.socketpair()
@@ -68,11 +77,15 @@ class Supervisor:
         self._on_ready = on_ready
         self._settings.on_change("loglevel", log.set_level)
         self._settings.on_change("maxmemory", self._set_maxmemory)
+        for directive in _OF_WORKERS:
+            self._settings.on_change(directive, self._publish_settings)
+        self._publish_settings()
+        self._watch = Watch(instance.page, log)
 
     # -- start
 
     def run(self) -> int:
-        """Serves until a signal, SHUTDOWN or a failure stops everything; answers the exit status.
+        """Serves until a signal, SHUTDOWN or a failure stops everything; returns the exit status.
 
         The data stays, unless SHUTDOWN NOSAVE or its like asked for the contrary.
         """
@@ -81,10 +94,11 @@ class Supervisor:
         self._watch_signals()
         for warning in self._instance.warnings:
             self._log.warning(f"WARNING: {warning}")
+        load_programs()
         for index in range(self._instance.acceptors):
-            self._start_acceptor(index)
+            self._start("acceptor", index)
         for index in range(self._instance.workers):
-            self._assign_worker(index)
+            self._start("worker", index)
         while self._children or not self._stopping:
             self._step()
         self._instance.close(self._keep_data)
@@ -99,6 +113,12 @@ class Supervisor:
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self._signal_sink.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._signals, selectors.EVENT_READ)
+
+    def _settle(self) -> None:
+        try:
+            self._instance.settle()
+        except OSError as error:
+            self._log.warning(f"WARNING: cannot note that all arenas are there: {error.strerror}")
 
     def _announce(self) -> None:
         instance, settings = self._instance, self._settings
@@ -116,6 +136,11 @@ class Supervisor:
     def _set_maxmemory(self, text: str) -> None:
         self._instance.page.maxmemory = int(text)
 
+    def _publish_settings(self, text: str = "") -> None:
+        # Before the change is confirmed, and whatever becomes of who asked for it: workers see it (shardkv/stats.pxd).
+        texts = {name: self._settings.get(name) for name in _OF_WORKERS}
+        self._instance.page.publish_settings(json.dumps(texts).encode())
+
     # -- children
 
     def _acceptors(self) -> Iterator[Child]:
@@ -124,53 +149,61 @@ class Supervisor:
     def _workers(self) -> Iterator[Child]:
         return (child for child in self._children if child.kind == "worker")
 
-    def _start(self, kind: str, descriptors: list[int]) -> Child:
-        instance = self._instance
-        child = spawn(kind, [instance.lock, *instance.worker_wake, *instance.acceptor_wake, *descriptors])
+    def _start(self, kind: str, index: int) -> None:
+        try:
+            pid, channel = fork(self._assignment(kind, index), self._descriptors(kind, index))
+        except OSError as error:
+            self._log.warning(f"{kind} {index} cannot be started now: {error.strerror}")
+            now = time.monotonic()
+            self._due[kind, index] = now + max(self._brake.note((kind, index), CRASH, now), _FORK_PATIENCE)
+            return
+        child = Child(kind, index, pid, channel)
         self._children.append(child)
-        self._selector.register(child.channel, selectors.EVENT_READ, child)
-        return child
+        self._selector.register(channel, selectors.EVENT_READ, child)
 
-    def _start_acceptor(self, index: int) -> None:
-        self._assign(self._start("acceptor", self._instance.listening(index)), index)
-
-    def _spare(self) -> Child:
-        spare = next((child for child in self._workers() if child.index == SPARE and child.open), None)
-        return spare or self._start("worker", [])
-
-    def _assign_worker(self, index: int, died: int = 0) -> None:
-        self._assign(self._spare(), index, died)
-
-    def _assign(self, child: Child, index: int, died: int = 0) -> None:
-        # `died`: how the last owner of a shard ended, a signal as a negative number (workers/recovery.pxd).
+    def _descriptors(self, kind: str, index: int) -> list[int]:
         instance = self._instance
-        slot = child.kind, index
-        child.index = index
-        self._epochs[slot] += 1
-        child.channel.send({
-            "type": "assign",
-            "kind": child.kind,
+        listening = instance.listening(index) if kind == "acceptor" else []
+        return [instance.lock, *instance.worker_wake, *instance.acceptor_wake, *listening]
+
+    def _assignment(self, kind: str, index: int) -> Message:
+        # All that a child needs to know.
+        instance = self._instance
+        self._epochs[kind, index] += 1
+        return {
+            "kind": kind,
             "index": index,
             "acceptors": instance.acceptors,
             "workers": instance.workers,
-            "epoch": self._epochs[slot],
+            "epoch": self._epochs[kind, index],
             "folder": instance.layout.folder,
             "worker_wake": instance.worker_wake,
             "acceptor_wake": instance.acceptor_wake,
-            "listen": instance.listening(index) if child.kind == "acceptor" else [],
+            "listen": instance.listening(index) if kind == "acceptor" else [],
             "settings": self._settings.to_wire(),
-            "fresh": child.kind == "acceptor" or index not in self._served,
+            "fresh": kind == "acceptor" or index not in self._served,
+            "loading": self._loading(),
             "config_file": instance.config_file,
             "run_id": instance.run_id,
-            "secret": instance.secret.hex(),
-            "died": died,
-        })
+            "secret": instance.identity.secret.hex(),
+            "died": self._ends.get((kind, index), 0),
+        }
+
+    def _loading(self) -> bool:
+        return len(self._served) < self._instance.workers
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for slot in [slot for slot, due in self._due.items() if due <= now]:
+            del self._due[slot]
+            self._start(*slot)
 
     # -- the loop
 
     def _step(self) -> None:
-        ends = [child.kill_at for child in self._children]
-        deadlines = [deadline for deadline in (self._deadline, self._router.deadline(), *ends) if deadline is not None]
+        times = (self._deadline, self._watch.deadline, self._router.deadline(), *self._due.values())
+        times += tuple(child.kill_at for child in self._children)
+        deadlines = [deadline for deadline in times if deadline is not None]
         timeout = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
         for child in self._children:
             if child.open:
@@ -182,6 +215,8 @@ class Supervisor:
             elif key.data in self._children:
                 self._serve(key.data, events)
         self._router.expire()
+        self._start_due()
+        self._watch.look()
         for child in self._children:
             if child.kill_at is not None and time.monotonic() >= child.kill_at:
                 child.kill()
@@ -224,20 +259,22 @@ class Supervisor:
 
     def _note_ready(self, child: Child) -> None:
         child.ready = True
-        self._failures.pop((child.kind, child.index), None)
-        if child.kind == "worker":
+        if child.kind == "worker" and self._loading():
             self._served.add(child.index)
+            if not self._loading():
+                for acceptor in self._acceptors():
+                    acceptor.channel.send({"type": "loaded"})
         ready = sum(child.ready for child in self._children)
         if ready == self._instance.acceptors + self._instance.workers and not self._announced and not self._stopping:
             self._announced = True
+            self._settle()
             self._announce()
             self._on_ready()
-            self._spare()  # not before: it would only delay the others
 
     # -- deaths
 
     def _reap(self) -> None:
-        for child in [child for child in self._children if child.process.poll() is not None]:
+        for child in [child for child in self._children if child.has_ended()]:
             if child.open:
                 for message in child.receive():
                     self._handle(child, message)
@@ -252,34 +289,25 @@ class Supervisor:
                 self._replace(child)
 
     def _replace(self, child: Child) -> None:
-        if child.failure:
+        slot, now = (child.kind, child.index), time.monotonic()
+        self._ends[slot] = child.status or 0
+        wait = self._brake.note(slot, KILL if child.status == -signal.SIGKILL else CRASH, now)
+        if child.failure and not self._announced:
             self._fail(f"{child.title} cannot start: {child.failure}", EXIT_CHILD_FAILED)
-        elif not child.ready and self._dies_too_often(child):
+            return
+        if not child.ready and not self._announced and self._brake.level(slot) >= _DEATHS_AT_START:
             text = f"{child.title} {child.describe_death()} again and again at its start: giving up"
             self._fail(text, EXIT_CHILDREN_DIE)
-        elif child.index == SPARE:
-            self._log.warning(f"{child.title} (pid {child.pid}) {child.describe_death()}: starting another")
-            self._spare()
+            return
+        again = f" again and again: the next one starts in {wait:.1f} seconds" if wait else ": replacing it"
+        reason = f" ({child.failure})" if child.failure else ""
+        self._log.warning(f"{child.title} (pid {child.pid}) {child.describe_death()}{reason}{again}")
+        self._restarts[slot] += 1
+        self._instance.page.set_counter(*slot, "restarts", self._restarts[slot])
+        if wait:
+            self._due[slot] = now + wait
         else:
-            self._log.warning(f"{child.title} (pid {child.pid}) {child.describe_death()}: replacing it")
-            self._count_restart(child.kind, child.index)
-            if child.kind == "acceptor":
-                self._start_acceptor(child.index)
-            else:
-                self._assign_worker(child.index, child.process.returncode)
-                self._spare()
-
-    def _count_restart(self, kind: str, index: int) -> None:
-        self._restarts[kind, index] += 1
-        self._instance.page.set_counter(kind, index, "restarts", self._restarts[kind, index])
-
-    def _dies_too_often(self, child: Child) -> bool:
-        now = time.monotonic()
-        failures = self._failures.setdefault((child.kind, child.index), deque())
-        failures.append((now, _WEIGHT_KILL if child.process.returncode == -signal.SIGKILL else _WEIGHT_CRASH))
-        while failures[0][0] < now - _FAILURE_WINDOW:
-            failures.popleft()
-        return sum(weight for _, weight in failures) >= _FAILURE_LIMIT
+            self._start(*slot)
 
     def _fail(self, text: str, status: int) -> None:
         self._log.warning(text)
@@ -295,6 +323,7 @@ class Supervisor:
                 child.kill()
             return
         self._keep_data = keep_data
+        self._due.clear()
         self._log.notice("User requested shutdown..." if not self.failure else "Stopping.")
         notify(self._settings.get("supervised"), "STOPPING=1\nSTATUS=Stopping")
         self._stop("acceptors", list(self._acceptors()))

@@ -1,7 +1,9 @@
 """Each part of `make bench`, as short as it can be, against real servers: it finds figures for all that it names."""
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +94,30 @@ def test_deaths(monkeypatch: pytest.MonkeyPatch) -> None:
         acceptors = server.pids_by_role()["acceptor"]
         assert death.kill_acceptors(server) > 0
         assert not {*acceptors} & {*server.pids_by_role()["acceptor"]}
+
+
+def test_a_run_cut_short_keeps_its_rows_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    line = ["--only", "rates", "--seconds", "0.02", "--keys", "2000", "--rounds", "500", "--rival", "redis"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.run", *line, "--test", "get", "--output", str(path)],
+        cwd=servers.ROOT, stderr=subprocess.PIPE, text=True,
+    ) as process:
+        assert process.stderr is not None
+        try:
+            assert process.stderr.readline().startswith("rates: step 1")
+            below = []
+            for pid in servers.descendants(process.pid):
+                with contextlib.suppress(ProcessLookupError):  # a load that ended meanwhile
+                    below.append(os.pidfd_open(pid))
+            process.terminate()
+            assert process.wait(servers.STOP_SECONDS * 2) == 130
+        finally:
+            process.kill()
+    assert "get" in store.load(path)["rates"]["rows"]["1"]
+    for handle in below:
+        assert select.select([handle], [], [], servers.STOP_SECONDS)[0]  # it has ended
+        os.close(handle)
 
 
 def test_a_part_alone_is_written_and_the_rest_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

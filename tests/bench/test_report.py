@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench import facts, fill, generator, load, memory, rates, report, rivals
+from bench import chart, facts, fill, generator, load, memory, rates, report, rivals
 
 VERSIONS = {"shardkv": "1.0", "redis": "7.0.15", "redis8": "8.2.3", "valkey": "9.1.2"}
 HOW = {"rounds": 5, "clients": 50, "keys": 1_000_000, "seconds": 0.5, "workers": "auto", "versions": VERSIONS}
@@ -123,6 +123,12 @@ def test_rivals_that_were_not_there_have_no_column() -> None:
         "rows": {"1": {"get": row(SERVERS[:2])}},
     }
     assert "| GET | 60,000 | 1.20 |" in report.markdown(alone).splitlines()
+
+
+def test_the_chart_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="make bench installs it")
+    chart.draw(results(), tmp_path / "chart.png")
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_readme_gets_the_figures_between_its_marks(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from shardkv import __version__
 from shardkv.cli import load_settings
-from shardkv.layout import Identity, Layout
+from shardkv.identity import Identity
+from shardkv.layout import Layout
 from tests.harness import free_port, run_shardkv
 
 
@@ -134,8 +135,7 @@ def test_descriptor_limit_below_a_single_client(words: list[str]) -> None:
 def test_other_number_of_workers_is_refused(words: list[str], tmp_path: Path) -> None:
     folder = tmp_path / f"shardkv-{words[1]}"
     folder.mkdir(mode=0o700)
-    Layout(str(tmp_path), words[1]).save_identity(Identity.new(4))
-    (folder / "arena-0").touch()
+    Layout(str(tmp_path), words[1]).describe(Identity.new(4))
     line = refusal(run_shardkv(*words))
     assert f"was made with 4 workers; start with --workers 4, or remove {folder}" in line
-    assert (folder / "arena-0").exists()
+    assert (folder / "instance.json").exists()

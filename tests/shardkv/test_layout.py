@@ -1,7 +1,6 @@
 """The files of an instance: the lock, what a crash leaves, data that fits or does not."""
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -9,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shardkv.layout import FORMAT_VERSION, Identity, Layout, LayoutError, instance_name
+from shardkv.identity import ARENA_MAGIC, ARENA_VERSION, HEAD, Identity, LayoutError, set_generation
+from shardkv.layout import Layout, instance_name
 from tests.harness import environment
 
 
@@ -58,63 +58,122 @@ def test_folder_that_vanishes_under_the_lock_is_made_again(layout: Layout, tmp_p
     assert os.path.exists(other.folder)
 
 
-def test_saved_identity(layout: Layout) -> None:
-    assert layout.saved_identity() is None
-    identity = Identity.new(4)
-    assert Identity.new(4).secret != identity.secret
-    layout.save_identity(identity)
-    assert layout.saved_identity() == identity
-    assert Path(layout.folder, "instance.json").stat().st_mode & 0o077 == 0
+def arena(layout: Layout, worker: int, identity: Identity, generation: int = 0) -> None:
+    """Makes what looks like an arena from outside."""
+    head = HEAD.pack(ARENA_MAGIC, ARENA_VERSION, worker, identity.workers, 4096, identity.secret, generation)
+    Path(layout.arena(worker)).write_bytes(head.ljust(4096, b"\0"))
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("", "cannot be read"),
-        ("{", "cannot be read"),
-        ("[]", "cannot be read"),
-        ("7", "cannot be read"),
-        ('{"version": 1}', "cannot be read"),
-        (json.dumps({"version": FORMAT_VERSION + 1, "workers": 4}), "holds data of format 3, this version reads 2"),
-        (json.dumps({"version": FORMAT_VERSION, "workers": 4}), "has no secret that fits"),
-        (json.dumps({"version": FORMAT_VERSION, "workers": 4, "secret": "00" * 191}), "has no secret that fits"),
-        (json.dumps({"version": FORMAT_VERSION, "workers": 4, "secret": [0] * 384}), "has no secret that fits"),
-        (json.dumps({"version": FORMAT_VERSION, "workers": 0}), "names 0 workers"),
-        (json.dumps({"version": FORMAT_VERSION, "workers": "4"}), "names '4' workers"),
-        (json.dumps({"version": FORMAT_VERSION, "workers": True}), "names True workers"),
-    ],
-)
-def test_data_that_does_not_fit(layout: Layout, text: str, reason: str) -> None:
-    Path(layout.folder, "instance.json").write_text(text)
-    with pytest.raises(LayoutError, match=reason) as caught:
-        layout.saved_identity()
-    assert layout.folder in str(caught.value) and "remove" in str(caught.value)
+def test_generations_rise_together(layout: Layout) -> None:
+    assert layout.examine(False) == (None, [])
+    identity = layout.describe(Identity.new(2))
+    for worker in range(2):
+        arena(layout, worker, identity)
+    identity = layout.settle(identity)
+    assert identity.made and layout.examine(False) == (identity, [])
+    for generation in (1, 2):
+        identity = layout.begin(identity, [])
+        assert identity.generation == generation and layout.examine(False) == (identity, [])
+        assert layout.settle(identity) == identity
 
 
-def test_arenas_without_their_description(layout: Layout) -> None:
-    Path(layout.arena(0)).touch()
-    with pytest.raises(LayoutError, match="holds arenas but no instance.json"):
-        layout.saved_identity()
+def test_a_start_killed_between_two_arenas_is_repeated(layout: Layout) -> None:
+    identity = layout.settle(started(layout, 3))
+    set_generation(layout.arena(0), identity.generation + 1)
+    assert layout.examine(False) == (identity, [])
+    identity = layout.begin(identity, [])
+    assert layout.examine(False) == (identity, [])
 
 
-def test_volatile_files_go_and_data_stays(layout: Layout) -> None:
-    layout.save_identity(Identity.new(2))
-    for path in (layout.arena(0), layout.ring(0, 1), layout.control, f"{layout.folder}/seg-000f"):
-        Path(path).touch()
-    layout.remove_volatile()
-    assert sorted(os.listdir(layout.folder)) == ["arena-0", "instance.json", "lock"]
+def started(layout: Layout, workers: int) -> Identity:
+    identity = layout.describe(Identity.new(workers))
+    for worker in range(workers):
+        arena(layout, worker, identity)
+    return identity
+
+
+def test_arenas_that_were_never_made_are_made(layout: Layout) -> None:
+    identity = started(layout, 3)
+    os.unlink(layout.arena(2))
+    assert layout.examine(False) == (identity, [2])
+    identity = layout.begin(identity, [2])
+    arena(layout, 2, identity)
+    assert layout.examine(False) == (identity, [])
+    identity = layout.settle(identity)
+    assert layout.examine(False) == (identity, [])
+
+
+def test_arenas_that_are_missing_start_empty_only_when_asked(layout: Layout) -> None:
+    identity = layout.begin(layout.settle(started(layout, 3)), [])
+    os.unlink(layout.arena(1))
+    with pytest.raises(LayoutError, match="arena-1 is missing: put it back, or start with --allow-missing-arenas yes"):
+        layout.examine(False)
+    assert layout.examine(True) == (identity, [1])
+    identity = layout.begin(identity, [1])
+    assert not identity.made
+    arena(layout, 1, identity)
+    identity = layout.settle(identity)
+    assert layout.examine(False) == (identity, [])
+
+
+def test_leftovers_go_and_data_and_room_stay(layout: Layout) -> None:
+    started(layout, 2)
+    kept = layout.names() | {"control", "ring-0-0", "ring-0-1"}
+    for name in (*kept, "seg-000f", "ring-1-0", "ring-0-2", "arena-1.new", "instance.json.new"):
+        Path(layout.folder, name).touch()
+    layout.remove_leftovers(1, 2)
+    assert layout.names() == kept
+    layout.leave()
+    assert layout.names() == kept
     layout.remove_all()
     assert not os.path.exists(layout.folder)
 
 
-@pytest.mark.parametrize("data", [False, True])
-def test_nothing_but_data_is_left(layout: Layout, data: bool) -> None:
-    if data:
-        Path(layout.arena(0)).touch()
+def test_nothing_is_left_where_there_never_were_data(layout: Layout) -> None:
+    layout.describe(Identity.new(2))
     Path(layout.control).touch()
     layout.leave()
-    assert os.path.exists(layout.folder) is data
-    assert not os.path.exists(layout.control)
+    assert not os.path.exists(layout.folder)
+
+
+def test_arenas_lost_while_it_ran_are_not_forgotten(layout: Layout) -> None:
+    layout.settle(started(layout, 1))
+    os.unlink(layout.arena(0))
+    layout.leave()
+    with pytest.raises(LayoutError, match="arena-0 is missing"):
+        layout.examine(False)
+
+
+def test_a_removal_that_was_killed_is_completed(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout.settle(started(layout, 2))
+    remove = os.unlink
+
+    def dies(path: str) -> None:
+        if path == layout.arena(1):
+            raise KeyboardInterrupt
+        remove(path)
+
+    monkeypatch.setattr(os, "unlink", dies)
+    with pytest.raises(KeyboardInterrupt):
+        layout.remove_all()
+    monkeypatch.undo()
+    identity, missing = layout.examine(False)
+    assert identity is not None and identity.removing and not missing
+    layout.remove_data()
+    assert layout.names() == {"lock"}
+
+
+def test_a_start_that_failed_leaves_what_was_there(layout: Layout) -> None:
+    before = layout.names()
+    layout.describe(Identity.new(1))
+    layout.withdraw(before)
+    assert not os.path.exists(layout.folder)
+    layout.take()
+    started(layout, 1)
+    before = layout.names()
+    Path(layout.ring(0, 0)).touch()
+    layout.withdraw(before)
+    assert layout.names() == before
 
 
 def test_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

@@ -39,3 +39,20 @@ def test_no_room_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_of_two_incarnations_differ_and_a_successor_removes_what_nothing_names(tmp_path: Path) -> None:
+    first, other = Segments(str(tmp_path), 3, 1), Segments(str(tmp_path), 0x8003, 1)
+    named, left, theirs = first.write(b"named"), first.write(b"left"), other.write(b"another owner's")
+    second = Segments(str(tmp_path), 3, 2)
+    second.sweep({named})
+    assert {path.name for path in tmp_path.iterdir()} == {f"seg-{named:016x}", f"seg-{theirs:016x}"}
+    assert second.write(b"new") not in (named, left, theirs)
+    assert second.read(named, 5) == b"named"
+
+
+def test_a_name_that_is_taken_is_passed_over(tmp_path: Path) -> None:
+    once, again = Segments(str(tmp_path)), Segments(str(tmp_path))
+    first = once.write(b"a")
+    assert again.write(b"b") == first + 1
+    assert once.write(b"c") == first + 2

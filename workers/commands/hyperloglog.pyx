@@ -8,10 +8,10 @@ from shardkv.errors import CommandError
 from workers.call cimport Call
 from workers.commands.strings cimport expect_string, find_to_change
 from workers.memory.databases cimport Found
+from workers.memory.dice cimport roll
 from workers.memory.entry cimport STRING_INT
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
-from workers.types.dice cimport roll
 from workers.types.hyperloglog cimport (
     HLL_CORRUPT, HLL_DENSE, HLL_DENSE_BYTES, HLL_ESTIMATE, HLL_HEADER, HLL_REGISTERS, HLL_SAME, HLL_SPARSE, HLL_STALE,
     Rank, Sketch, dense_get, dense_set, hll_decode, hll_encoding, hll_estimate, hll_merge, hll_rank,

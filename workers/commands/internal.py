@@ -1,7 +1,7 @@
 """Internal commands: what acceptors ask of workers on their own account, or for CONFIG, DEBUG and MEMORY.
 
-    @config name value …     directives that changed, as canonical texts
-    @set-active-expire 0|1   whether expired keys are searched for
+    @settings                take those in the control page: whoever gets the reply knows that they are in force
+    @reset-statistics        count from zero
     @purge                   give free memory back to the system
     @sleep seconds           keep the worker busy
 """
@@ -13,18 +13,17 @@ from workers.call import Call
 from workers.registry import command
 
 
-@command("@config")
-def config(call: Call) -> None:
-    """Takes changed directives."""
-    words = [word.decode("utf-8", "surrogateescape") for word in call.args()[1:]]
-    call.worker.configure(dict(zip(words[::2], words[1::2], strict=True)))
+@command("@settings")
+def settings(call: Call) -> None:
+    """Takes the settings that the supervisor has published."""
+    call.worker.take_settings()
     call.reply.status("OK")
 
 
-@command("@set-active-expire")
-def set_active_expire(call: Call) -> None:
-    """Switches active expiry on or off."""
-    call.worker.housekeeping.active_expire = call.arg(1) != b"0"
+@command("@reset-statistics")
+def reset_statistics(call: Call) -> None:
+    """Counts from zero."""
+    call.worker.page.reset("worker", call.worker.index)
     call.reply.status("OK")
 
 

@@ -97,8 +97,15 @@ cdef int reply_string(Call call, Found *found) except -1:
 
 cdef int get_command(Call call) except -1:
     cdef Found found
+    cdef char scratch[24]
+    cdef uint64_t length
+    cdef const char *value
     call.find(1, 0, &found)
-    return reply_string(call, &found)
+    if not found.exists:
+        return call._reply.null()
+    expect_string(&found)
+    value = call.shard_of_key(0).keyspace.string_bytes(&found, &length, scratch)
+    return call._reply.bulk_in_place(value, length)
 
 
 cdef int getdel_command(Call call) except -1:
@@ -149,7 +156,7 @@ cdef int mget_command(Call call) except -1:
         call.find(index, index - 1, &found)
         if found.exists and found.entry.type <= STRING_BOXED:
             value = call.shard_of_key(index - 1).keyspace.string_bytes(&found, &length, scratch)
-            call._reply.bulk(value, length)
+            call._reply.bulk_in_place(value, length)
         else:
             call._reply.null()
     return 0
@@ -168,7 +175,7 @@ cdef int getrange_command(Call call) except -1:
     read_string(call, 1, 0, &value)
     if (first < 0 and last < 0 and first > last) or not clip_range(value.length, &first, &last):
         return call._reply.bulk(b"", 0)
-    return call._reply.bulk(value.bytes + first, last - first + 1)
+    return call._reply.bulk_in_place(value.bytes + first, last - first + 1)
 
 
 # -- SET and its kin

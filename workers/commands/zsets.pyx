@@ -13,10 +13,9 @@ from shardkv.errors import NOT_FLOAT, SYNTAX, WRONG_TYPE, CommandError, wrong_ar
 from shardkv.number cimport parse_double, parse_int64, print_double
 from workers.call cimport Argument
 from workers.commands.elements cimport Scan, integer_between
+from workers.memory.dice cimport roll_below, sample_indexes
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
-from workers.types.dice cimport roll_below
-from workers.types.sample cimport sample_indexes
 from workers.types.zset cimport (
     BY_BOTH, Bound, Spot, ZsetCursor, ZsetItem, is_zset, zset_at, zset_find, zset_insert, zset_item, zset_rank,
     zset_remove, zset_remove_ranks, zset_rescore, zset_scan, zset_step, zset_store, zset_view,

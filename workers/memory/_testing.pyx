@@ -95,6 +95,8 @@ def offsets(Arena arena) -> dict[str, int]:
         "pages_start": arena.offset_of(&header.pages_start),
         "heap_start": arena.offset_of(&header.heap_start),
         "capacity_pages": arena.offset_of(&header.capacity_pages),
+        "secret": arena.offset_of(&header.secret),
+        "generation": arena.offset_of(&header.generation),
         "journal_used": arena.offset_of(&header.journal_used),
         "journal_slot": arena.offset_of(&header.journal_slot),
         "journal_position": arena.offset_of(&header.journal_position),

@@ -36,11 +36,14 @@ Calls, and where they come from:
     Slabs     alloc, alloc_zeroed(length)   free(offset)   usable(offset)   good_size(length)   commit()   rollback()
 """
 from libc.stdint cimport uint32_t, uint64_t
-from workers.memory.format cimport COMMIT_INTERNAL, COMMIT_SLOTS, ROOTS, ArenaHeader
+from workers.memory.format cimport COMMIT_EXPIRY, COMMIT_INTERNAL, COMMIT_SLOTS, ROOTS, ArenaHeader
 from workers.memory.slabs cimport Slabs
 
 cdef class Arena(Slabs):
     cdef public uint64_t limit_bytes        # 0 = no limit; soft limit checked by callers through `used_bytes`
+    # The transaction that the last user died in, whether or not it had changed anything; position 0 = none.
+    cdef readonly uint32_t interrupted_slot
+    cdef readonly uint64_t interrupted_position
 
     cdef inline uint64_t root_offset(self, uint32_t index) noexcept nogil:
         """Where root word `index` lies, for `put64`; read it as header.roots[index]."""

@@ -10,6 +10,9 @@ class Arena:
     used_bytes: int
     backed_bytes: int
     capacity: int
+    slot: int
+    interrupted_slot: int
+    interrupted_position: int
     @staticmethod
     def open(path: str, shard: int, shards: int, capacity: int | None = None, fresh: bool = False) -> Arena: ...
     def commit_word(self, slot: int) -> int: ...

@@ -3,7 +3,7 @@ from libc.errno cimport errno
 from libc.string cimport memcmp, memcpy, memset, strerror
 from posix.mman cimport MAP_FAILED, MAP_SHARED, PROT_READ, PROT_WRITE, mmap
 from shardkv.hashing cimport SECRET_BYTES, hash_secret
-from workers.memory.audit cimport arena_blocks, arena_fingerprint, check_arena, punch_unbacked
+from workers.memory.audit cimport arena_blocks, arena_fingerprint, check_arena, provide_all, punch_unbacked
 from workers.memory.format cimport (
     ARENA_MAGIC,
     ARENA_VERSION,
@@ -232,6 +232,8 @@ cdef class Arena(Slabs):
         cdef ArenaHeader *header = self.header
         cdef uint64_t kept
         self.ready_journal(min(journal_reserve(header.backed_pages), header.journal_limit))
+        if not fresh and header.commit[header.journal_slot] != header.journal_position:
+            self.interrupted_slot, self.interrupted_position = header.journal_slot, header.journal_position
         if self.journal_open():
             self.undo()
         else:
@@ -244,13 +246,15 @@ cdef class Arena(Slabs):
                 fault = str(error)
         if fault:
             raise ArenaError(f"arena {self.path} is damaged ({fault}): restore it, or move it away to start empty")
-        kept = max(<uint64_t>JOURNAL_KEEP, self.journal_ready)
+        kept = self.journal_ready if fresh else max(<uint64_t>JOURNAL_KEEP, self.journal_ready)
         self.punch(header.journal_start + kept, header.journal_limit - kept)
         self.lower_backed(header.top_page)
         self.restore_reserve()
         if fresh:
             punch_unbacked(self)
+            provide_all(self)
             memset(header.commit, 0, sizeof(header.commit))
+            header.journal_position = 0
         return 0
 
     # -- for the owner

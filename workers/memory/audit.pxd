@@ -7,5 +7,8 @@ cdef int check_arena(Slabs arena) except -1
 cdef dict arena_fingerprint(Slabs arena)
 # [(offset, size)] of the allocated blocks.
 cdef list arena_blocks(Slabs arena)
+# Provides what should be there and is not, as in a file that was copied without its zero bytes; gives back what lies
+# behind the ends of journal, page table and heap. Raises OutOfMemory. Only on a checked arena.
+cdef int provide_all(Slabs arena) except -1
 # Gives back the pages that a death left in UNBACKED runs. Only on a checked arena.
 cdef int punch_unbacked(Slabs arena) except -1

@@ -7,6 +7,8 @@ from workers.memory.format cimport (
     CLASSES,
     FREE,
     FREE_TAIL,
+    HEADER_BYTES,
+    PAGE_BYTES,
     PAGE_SHIFT,
     RESERVED,
     RUN,
@@ -18,6 +20,8 @@ from workers.memory.format cimport (
 )
 from workers.memory.pages cimport bin_of
 from workers.memory.slabs cimport SizeClass, full_word, size_classes
+
+import os
 
 cdef extern from *:
     int count_bits "__builtin_popcountll"(uint64_t word) nogil
@@ -206,6 +210,40 @@ cdef dict arena_fingerprint(Slabs arena):
         chain[1], chain[2], chain[3] = offset, size, hash_key(arena.base + <uint64_t>offset, size)
         chain[0] = hash_key(<char *>chain, sizeof(chain))
     return {"header": journalled[:end - journalled], "runs": runs, "blocks": chain[0]}
+
+
+cdef int provide_all(Slabs arena) except -1:
+    cdef ArenaHeader *header = arena.header
+    cdef uint64_t page = 1, from_page = 0, unbacked = 0
+    cdef uint64_t table = (header.backed_pages * sizeof(PageInfo) + PAGE_BYTES - 1) // PAGE_BYTES * PAGE_BYTES
+    cdef uint64_t heap_end = header.heap_start + (header.backed_pages << PAGE_SHIFT)
+    cdef PageInfo *info
+    arena.punch(heap_end, header.file_size - heap_end)
+    arena.punch(header.pages_start + table, header.heap_start - header.pages_start - table)
+    header.loose_end = 0
+    while page < header.top_page:
+        unbacked += is_unbacked(&arena.infos[page]) * arena.infos[page].pages
+        page += arena.infos[page].pages
+    if os.fstat(arena.fd).st_blocks * 512 >= (
+        HEADER_BYTES + arena.journal_ready + table + (header.backed_pages - unbacked) * PAGE_BYTES
+    ):
+        return 0
+    arena.provide(0, HEADER_BYTES + arena.journal_ready)
+    arena.provide(header.pages_start, table)
+    page = 1
+    while page < header.top_page:
+        info = &arena.infos[page]
+        if is_unbacked(info):
+            arena.provide(header.heap_start + (from_page << PAGE_SHIFT), (page - from_page) << PAGE_SHIFT)
+            from_page = page + info.pages
+        page += info.pages
+    if from_page < header.backed_pages:
+        arena.provide(header.heap_start + (from_page << PAGE_SHIFT), (header.backed_pages - from_page) << PAGE_SHIFT)
+    return 0
+
+
+cdef inline bint is_unbacked(PageInfo *info) noexcept:
+    return info.kind == FREE and info.flags == UNBACKED
 
 
 cdef int punch_unbacked(Slabs arena) except -1:

@@ -14,6 +14,7 @@ cdef enum:
     ARENA_VERSION = 4
     COMMIT_SLOTS = 64
     COMMIT_INTERNAL = 63        # the worker's own work
+    COMMIT_EXPIRY = 62          # … and of that, the expiry of keys and fields: who dies in it names it
     ROOTS = 256                 # words for the users of the arena
 
     HEADER_BYTES = 65536
@@ -63,6 +64,7 @@ cdef struct ArenaHeader:
     uint64_t heap_start
     uint64_t capacity_pages
     char secret[SECRET_BYTES]   # of all hashes in this arena: hashing.pxd
+    uint64_t generation         # of the instance's data: written and read by the supervisor alone, shardkv/layout.py
     # Not journalled: the journal's own state, the commit words, and how far the top end of the heap is backed.
     uint64_t journal_used
     uint64_t journal_slot

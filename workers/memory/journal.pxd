@@ -11,7 +11,9 @@ Invariants
     that order, which is all that is needed against our own death (memory in a shared mapping outlives the process as
     the processor last saw it).
  2. journal_slot and journal_position change only while journal_used is 0. The journal is open iff journal_used > 0
-    and commit[journal_slot] != journal_position; so `begin` must name a position other than the slot's last.
+    and commit[journal_slot] != journal_position; so `begin` must name a position other than the slot's last. The two
+    words name the transaction from `begin` until its commit or rollback: who dies in it is known even if it has saved
+    nothing.
  3. Undoing reads the journal and writes elsewhere: after a death while undoing all is undone again.
  4. Pages are touched only after `provide` said they are there.
  5. Within a transaction the first save of some bytes is what counts. Who remembers having saved them need not do it
@@ -78,7 +80,7 @@ cdef class Journal:
     cdef uint64_t journal_ready         # bytes of the journal that are provided
     cdef uint64_t journal_plain         # below it bytes are provided, and saved without asking whether they have been
     cdef Chunks chunks
-    cdef uint32_t slot                  # what `begin` named
+    cdef readonly uint32_t slot         # what `begin` named
     cdef uint64_t position
     cdef uint64_t transaction           # counts `begin`
     cdef uint64_t fresh

@@ -19,7 +19,6 @@ cdef class Keyspace(Strings):
     cdef uint64_t expire_cursor
     cdef int sweep_db                      # … and the sweeping of hashes
     cdef uint64_t sweep_cursor
-    cdef uint64_t seed                     # of random_key
 
     # COPY; the target must not exist.
     cdef int copy(

@@ -1,16 +1,14 @@
 """The databases of a shard as wholes: see keyspace.pxd."""
-import os
-
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy
 
 from shardkv.hashing cimport hash_key
-from workers.memory.arena cimport Arena
 from workers.memory.buckets cimport TableRoot
 from workers.memory.collections cimport (
     KeyspaceRoot, bury_table, collection_copy, collection_memory, collections_reap,
 )
 from workers.memory.databases cimport Database
+from workers.memory.dice cimport roll
 from workers.memory.entry cimport HASH_TABLE, STRING_BOXED, Box, EntryView, entry_box, entry_view
 from workers.memory.table cimport table_earliest, table_expired, table_random, table_scan, table_unlink
 from workers.memory.timers cimport timer_forget
@@ -20,12 +18,6 @@ cdef enum:
 
 
 cdef class Keyspace(Strings):
-    def __init__(self, Arena arena, int databases = 16) -> None:
-        """Opens the databases in `arena`, or makes them, in a transaction of its own. Raises ValueError, KeyspaceError,
-        OutOfMemory."""
-        super().__init__(arena, databases)
-        self.seed = int.from_bytes(os.urandom(8), "little")
-
     cdef int copy(
         self, Keyspace target, int to_db, Found *found, const char *new_key, uint64_t new_length, uint64_t new_hash
     ) except -1:
@@ -95,8 +87,7 @@ cdef class Keyspace(Strings):
         cdef Found found
         cdef uint64_t entry
         while True:
-            self.seed = self.seed * <uint64_t>6364136223846793005 + <uint64_t>1442695040888963407
-            entry = table_random(self.arena, self.table_of(db), self.seed)
+            entry = table_random(self.arena, self.table_of(db), roll())
             if entry == 0:
                 return None
             entry_view(self.arena.base, entry, &found.entry)

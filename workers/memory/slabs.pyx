@@ -286,6 +286,7 @@ cdef class Slabs(PageHeap):
     cdef int rollback(self) except -1:
         """Restores every reachable byte to what it was at `begin`."""
         self.undo()
+        self.header.journal_position = self.header.commit[self.header.journal_slot]  # nobody can die in it any more
         self.forget()
         self.settle_pages(False)
         return 0

@@ -80,6 +80,9 @@ cdef int table_each(Arena arena, uint64_t root, visit_entry visit, void *context
 cdef uint64_t table_expired(
     Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF
+# Looks at up to `most` entries with an expiry, of one bucket that `seed` chooses; adds their expiries (unix ms) to
+# `sum` and returns how many they were.
+cdef uint64_t table_sample_expiry(Arena arena, uint64_t root, uint64_t seed, uint64_t most, double *sum) noexcept
 # No entry in the buckets that table_expired goes through from `cursor` to `end` (0 = the last) expires before this;
 # INT64_MAX if none does.
 cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_t end) noexcept

@@ -285,6 +285,24 @@ cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_
     return earliest
 
 
+cdef uint64_t table_sample_expiry(Arena arena, uint64_t root, uint64_t seed, uint64_t most, double *sum) noexcept:
+    cdef TableRoot *table = <TableRoot *>arena.at(root)
+    cdef BucketHeader *header
+    cdef uint64_t *slots
+    cdef uint64_t at, count = 0, position = seed & 0x3FFFFFF
+    if table.expiring == 0:
+        return 0
+    header = bucket_at(arena, word_bucket(directory_words(arena, table)[position >> (DEPTH_MAX - table.depth)]))
+    slots = bucket_slots(header)
+    for at in range(<uint64_t>header.slots + header.spill):
+        if count == most or count == header.expiring:
+            break
+        if slot_expiring(slots[at]):
+            sum[0] += entry_expiry(arena.at(slot_entry(slots[at])))
+            count += 1
+    return count
+
+
 cdef uint64_t table_expired(
     Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF:

@@ -5,6 +5,7 @@ from libc.string cimport memcpy
 from shardkv.hashing cimport hash_key
 from workers.memory.arena cimport Arena
 from workers.memory.buckets cimport TableRoot
+from workers.memory.dice cimport roll, roll_below, sample_entries, sample_indexes
 from workers.memory.entry cimport (
     BOX_THRESHOLD, COMPACT, COMPACT_MAX, LONG, STRING_BOXED, STRING_RAW, Box, EntryView, entry_length, entry_view,
     entry_word, item_format, item_size,
@@ -16,8 +17,6 @@ from workers.memory.listpack cimport (
 from workers.memory.table cimport (
     Place, table_each, table_find, table_insert, table_make, table_random, table_remove, table_replace, table_scan,
 )
-from workers.types.dice cimport roll, roll_below
-from workers.types.sample cimport sample_entries, sample_indexes
 
 cdef enum:
     SWEPT_AT_ONCE = 64          # expired fields taken out by who opens a hash

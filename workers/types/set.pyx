@@ -6,6 +6,7 @@ from shardkv.hashing cimport hash_key
 from shardkv.number cimport parse_int64, print_int64
 from workers.memory.arena cimport Arena
 from workers.memory.buckets cimport TableRoot
+from workers.memory.dice cimport roll, roll_below, sample_entries, sample_indexes
 from workers.memory.entry cimport SET_PACKED, STRING_EMBEDDED, Box, EntryView, entry_view, item_format, item_size
 from workers.memory.intset cimport ints_add, ints_count, ints_find, ints_get, ints_make, ints_remove
 from workers.memory.listpack cimport (
@@ -15,8 +16,6 @@ from workers.memory.listpack cimport (
 from workers.memory.table cimport (
     Place, table_each, table_find, table_insert, table_make, table_random, table_remove, table_scan,
 )
-from workers.types.dice cimport roll, roll_below
-from workers.types.sample cimport sample_entries, sample_indexes
 
 cdef enum:
     INTS_MAX = 1 << 30          # numbers of an intset, whatever its limit says

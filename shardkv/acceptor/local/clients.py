@@ -20,43 +20,23 @@ INT64_MAX = (1 << 63) - 1
 Filters = dict[str, Any]  # id, ids, type, user, addr, laddr, except (an id): all that are given must fit
 
 
-def describe(client: Connection, server: Host) -> str:
-    """The line of one connection in CLIENT LIST, without the newline."""
-    now = time.time_ns() // 1_000_000
-    known = 0 <= client.last_command < len(table.COMMANDS)
-    fields = {
-        "id": client.id,
-        "addr": client.addr,
-        "laddr": client.laddr,
-        "fd": client.fd,
-        "name": _text(client.name),
-        "age": max(0, now - client.created_ms) // 1000,
-        "idle": max(0, now - client.active_ms) // 1000,
-        "flags": _flags(client),
-        "db": client.db,
-        "sub": 0,
-        "psub": 0,
-        "ssub": 0,
-        "multi": -1,
-        "qbuf": client.query_bytes,
-        "qbuf-free": client.query_free,
-        "argv-mem": client.argument_bytes,
-        "multi-mem": 0,
-        "rbs": client.output_memory,
-        "rbp": client.output_memory,
-        "obl": 0,
-        "oll": client.output_list_length,
-        "omem": client.output_bytes,
-        "tot-mem": client.memory,
-        "events": "rw" if client.output_bytes else "r",
-        "cmd": table.COMMANDS[client.last_command].name if known else "NULL",
-        "user": _text(client.user),
-        "redir": -1,
-        "resp": client.resp,
-        "lib-name": _text(client.lib_name),
-        "lib-ver": _text(client.lib_ver),
-    }
-    return " ".join(f"{name}={value}" for name, value in fields.items())
+def describe(client: Connection, now_ms: int) -> str:
+    """Returns the line of one connection in CLIENT LIST, without the newline. One string, as there may be thousands."""
+    output, last = client.output_bytes, client.last_command
+    return (
+        f"id={client.id} addr={client.addr} laddr={client.laddr} fd={client.fd} name={_text(client.name)} "
+        f"age={max(0, now_ms - client.created_ms) // 1000} idle={max(0, now_ms - client.active_ms) // 1000} "
+        f"flags={_flags(client)} db={client.db} sub=0 psub=0 ssub=0 multi=-1 "
+        f"qbuf={client.query_bytes} qbuf-free={client.query_free} argv-mem={client.argument_bytes} multi-mem=0 "
+        f"rbs={client.output_memory} rbp={client.output_memory} obl=0 oll={client.output_list_length} omem={output} "
+        f"tot-mem={client.memory} events={'rw' if output else 'r'} "
+        f"cmd={table.COMMANDS[last].name if 0 <= last < len(table.COMMANDS) else 'NULL'} user={_text(client.user)} "
+        f"redir=-1 resp={client.resp} lib-name={_text(client.lib_name)} lib-ver={_text(client.lib_ver)}"
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _text(value: str | bytes | None) -> str:
@@ -64,13 +44,13 @@ def _text(value: str | bytes | None) -> str:
 
 
 def _flags(client: Connection) -> str:
-    marks = (("c", client.closing), ("U", client.unix), ("e", client.no_evict), ("T", client.no_touch))
-    return "".join(mark for mark, is_set in marks if is_set) or "N"
+    flags = "c" * client.closing + "U" * client.unix + "e" * client.no_evict + "T" * client.no_touch
+    return flags or "N"
 
 
 @local("client|info")
 def info(request: Request) -> None:
-    line = describe(request.client, request.server) + "\n"
+    line = describe(request.client, _now_ms()) + "\n"
     request.reply.verbatim("txt", line.encode("utf-8", "surrogateescape"))
 
 
@@ -85,7 +65,7 @@ def list_(request: Request) -> Awaitable[None]:
         filters["ids"] = [integer(text, "ERR Invalid client ID") for text in request.args[3:]]
     elif len(request.args) != 2:
         raise CommandError(SYNTAX)
-    return _send_list(request, filters, describe(request.client, request.server))
+    return _send_list(request, filters, describe(request.client, _now_ms()))
 
 
 async def _send_list(request: Request, filters: Filters, own: str) -> None:
@@ -100,12 +80,17 @@ async def _send_list(request: Request, filters: Filters, own: str) -> None:
 
 
 @question("client-list")
-def answer_list(server: Host, filters: Filters) -> list[tuple[int, str]]:
-    """(id, line) of each of this acceptor's connections that fit."""
-    return [(client.id, describe(client, server)) for client in server.connections() if _fits(client, filters)]
+async def answer_list(server: Host, filters: Filters) -> list[tuple[int, str]]:
+    """Returns (id, line) of each of this acceptor's connections that fit."""
+    now_ms = _now_ms()
+    return [
+        (client.id, describe(client, now_ms)) async for client in server.connections() if _fits(client, filters)
+    ]
 
 
 def _fits(client: Connection, filters: Filters) -> bool:
+    if not filters:
+        return True
     facts = {"id": client.id, "addr": client.addr, "laddr": client.laddr, "user": _text(client.user), "type": "normal"}
     same = all(facts[name] == filters[name] for name in facts if name in filters)
     return same and client.id in filters.get("ids", (client.id,)) and client.id != filters.get("except")
@@ -140,16 +125,18 @@ async def kill(request: Request) -> None:
 
 
 @question("client-kill")
-def answer_kill(server: Host, filters: Filters) -> int:
-    """Closes this acceptor's connections that fit; answers how many."""
-    victims = [client for client in server.connections() if _fits(client, filters)]
-    for client in victims:
-        client.kill()
-    return len(victims)
+async def answer_kill(server: Host, filters: Filters) -> int:
+    """Closes this acceptor's connections that fit; returns how many."""
+    killed = 0
+    async for client in server.connections():
+        if _fits(client, filters):
+            client.kill()
+            killed += 1
+    return killed
 
 
 def _kill_filters(options: list[bytes]) -> tuple[Filters, bool]:
-    # Answers the filters, and whether the caller is spared.
+    # The filters, and whether the caller is spared.
     filters: Filters = {}
     spare_self = True
     if len(options) % 2:

@@ -51,25 +51,22 @@ async def set_(request: Request) -> None:
     server = request.server
     server.settings.set(dict(zip(names, words[1::2], strict=True)), is_local(request.client))
     changes = {BY_NAME[name.lower()].name: server.settings.get(name) for name in names}
-    if "maxmemory" in changes:
-        server.page.maxmemory = server.settings.number("maxmemory")
-    await server.ask_supervisor("config", {"changes": changes})
-    await server.ask_workers(
-        b"@config", *(word.encode("utf-8", "surrogateescape") for pair in changes.items() for word in pair)
-    )
+    await server.ask_supervisor("config", {"changes": changes})  # it puts what workers need into the control page …
+    await server.ask_workers(b"@settings")  # … which they look into by themselves, but when they reply they have
     request.reply.status("OK")
 
 
 @local("config|resetstat")
 async def resetstat(request: Request) -> None:
-    request.server.page.reset()
     await request.server.ask_acceptors("reset-statistics", {})
+    await request.server.ask_workers(b"@reset-statistics")
     request.reply.status("OK")
 
 
 @question("reset-statistics")
 def answer_reset(server: Host, args: dict[str, Any]) -> None:
-    """Forgets the errors this acceptor has counted."""
+    """Forgets what this acceptor has counted."""
+    server.page.reset("acceptor", server.index)
     error_counts.clear()
 
 

@@ -180,8 +180,8 @@ async def _sleep(request: Request, args: list[bytes]) -> None:
     request.reply.status("OK")
 
 
-async def _set_active_expire(request: Request, args: list[bytes]) -> None:
-    await request.server.ask_workers(b"@set-active-expire", b"0" if args[0] == b"0" else b"1")
+def _set_active_expire(request: Request, args: list[bytes]) -> None:
+    request.server.page.active_expiry = args[0] != b"0"
     request.reply.status("OK")
 
 

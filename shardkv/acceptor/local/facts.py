@@ -29,29 +29,35 @@ def process_ids(page: ControlPage) -> list[int]:
     return [block["pid"] for block in blocks if block["pid"]]
 
 
-def resident_bytes(page: ControlPage) -> int:
-    """Resident memory of all processes. A page that two of them share counts twice."""
-    return sum(map(_resident, process_ids(page)))
+def private_bytes(page: ControlPage) -> int:
+    """Returns the resident memory that acceptors and workers have for themselves: no arenas, rings and libraries."""
+    return sum(map(_private, process_ids(page)))
 
 
-def _resident(pid: int) -> int:
+def _private(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * PAGE_SIZE
+            _, resident, shared = map(int, file.read().split()[:3])
     except OSError:
         return 0  # it has just ended
+    return (resident - shared) * PAGE_SIZE
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes, and keys. `used` is live data in the arenas, `arenas` what their files hold."""
+    """Bytes, and keys. `used` is live data in the arenas, `arenas` what their files hold, `private` the processes'."""
 
     used: int
     peak: int
     arenas: int
-    rss: int
+    private: int
     clients: int
     keys: int
+
+    @property
+    def rss(self) -> int:
+        """All that is resident: the arenas, wherever they are mapped, and the processes."""
+        return self.arenas + self.private
 
     @property
     def arena_ratio(self) -> float:
@@ -65,8 +71,12 @@ class Memory:
 
     @property
     def fragmentation(self) -> float:
-        """Resident bytes for each byte in use."""
-        return self.rss / self.used if self.used else 1.0
+        """Resident bytes for each byte in use, what the processes take for themselves being in use.
+
+        So it is near 1 for an empty server, and tends to `arena_ratio` as data grows: an alert on it means lost memory.
+        """
+        needed = self.used + self.private
+        return self.rss / needed if needed else 1.0
 
     @property
     def peak_share(self) -> float:
@@ -82,7 +92,7 @@ def gather_memory(page: ControlPage) -> Memory:
         used=used,
         peak=max(used, counters["peak_memory"]),
         arenas=max(used, counters["arena_bytes"]),
-        rss=resident_bytes(page),
+        private=private_bytes(page),
         clients=counters["client_memory"],
         keys=counters["keys"],
     )

@@ -66,7 +66,7 @@ def stats(request: Request) -> None:
             "rss-overhead.ratio": memory.rss_ratio,
             "rss-overhead.bytes": memory.rss - memory.arenas,
             "fragmentation": memory.fragmentation,
-            "fragmentation.bytes": memory.rss - memory.used,
+            "fragmentation.bytes": memory.arenas - memory.used,
         }
     )
 

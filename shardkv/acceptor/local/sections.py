@@ -5,7 +5,6 @@ Features that are not there (replicas, the append-only file, …) show what Redi
 from __future__ import annotations
 
 import os
-import platform
 import resource
 import sys
 import time
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from shardkv.acceptor.registry import Host
 
 LRU_CLOCK_MASK = (1 << 24) - 1
+BUSY_MS = 200  # since a worker's loop turned last; an idle one turns ten times a second
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ def server(facts: Facts) -> Iterator[str]:
     settings = facts.server.settings
     now = time.time_ns() // 1000
     uptime = max(0, now // 1000 - facts.server.page.started_ms) // 1000
-    system = platform.uname()
+    system = os.uname()
     yield f"redis_version:{REDIS_VERSION}"
     yield f"shardkv_version:{__version__}"
     yield "redis_git_sha1:00000000"
     yield "redis_git_dirty:0"
     yield "redis_build_id:0"
     yield "redis_mode:standalone"
-    yield f"os:{system.system} {system.release} {system.machine}"
+    yield f"os:{system.sysname} {system.release} {system.machine}"
     yield f"arch_bits:{64 if sys.maxsize > 1 << 32 else 32}"
     yield "monotonic_clock:POSIX clock_gettime"
     yield "multiplexing_api:epoll"
@@ -123,7 +123,7 @@ def memory(facts: Facts) -> Iterator[str]:
     yield f"rss_overhead_ratio:{found.rss_ratio:.2f}"
     yield f"rss_overhead_bytes:{found.rss - found.arenas}"
     yield f"mem_fragmentation_ratio:{found.fragmentation:.2f}"
-    yield f"mem_fragmentation_bytes:{found.rss - found.used}"
+    yield f"mem_fragmentation_bytes:{found.arenas - found.used}"
     yield "mem_not_counted_for_evict:0"
     yield "mem_replication_backlog:0"
     yield "mem_total_replication_buffers:0"
@@ -155,7 +155,7 @@ _NO_SCRIPTS = (
 
 
 def persistence(facts: Facts) -> Iterator[str]:
-    yield "loading:0"
+    yield f"loading:{int(facts.server.loading)}"
     yield "async_loading:0"
     yield "current_cow_peak:0"
     yield "current_cow_size:0"
@@ -221,15 +221,23 @@ def cluster(facts: Facts) -> Iterator[str]:
 
 
 def keyspace(facts: Facts) -> Iterator[str]:
-    for number, (keys, expires, ttl, subexpiry) in enumerate(facts.server.page.database_counts()):
+    for number, (keys, expires, ttl) in enumerate(facts.server.page.database_counts()):
         if keys:
-            yield f"db{number}:keys={keys},expires={expires},avg_ttl={ttl},subexpiry={subexpiry}"
+            yield f"db{number}:keys={keys},expires={expires},avg_ttl={ttl}"
 
 
 def shards(facts: Facts) -> Iterator[str]:
-    """A line for each worker: shardkv's own section."""
+    """A line for each worker: shardkv's own section.
+
+    `subexpiry` are hashes with expiring fields; `busy_ms` is how long a worker has been at one thing, when that
+    is long; `paused_work` is of its own work what has killed it too often.
+    """
     page = facts.server.page
+    now = time.time_ns() // 1_000_000
     for number in range(page.workers):
         shard = page.worker_counters(number)
-        fields = ",".join(f"{name}={shard[name]}" for name in ("pid", "keys", "used_memory", "restarts"))
-        yield f"shard{number}:{fields}"
+        fields = ",".join(f"{name}={shard[name]}" for name in ("pid", "keys", "used_memory", "restarts", "subexpiry"))
+        turned = page.turned_ms(number)
+        busy = now - turned if turned else 0
+        paused = "+".join(name for bit, name in enumerate(("freeing", "expiry")) if shard["paused_work"] >> bit & 1)
+        yield f"shard{number}:{fields},busy_ms={busy if busy > BUSY_MS else 0},paused_work={paused or 'none'}"

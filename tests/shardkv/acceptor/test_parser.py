@@ -36,6 +36,7 @@ def test_valid(path: Path) -> None:
     expected = [[word.encode("latin-1") for word in words] for words in texts]
     for chunks in splits(path.read_bytes()):
         assert parse(chunks) == (expected, "")
+        assert parse(chunks, spill=True) == (expected, "")
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
@@ -52,6 +53,7 @@ def test_round_trip_in_any_pieces(requests: list[list[bytes]], data: st.DataObje
     cuts = sorted(data.draw(st.sets(st.integers(0, len(stream)), max_size=6)))
     chunks = [stream[one:other] for one, other in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert parse(chunks) == (requests, "")
+    assert parse(chunks, spill=True) == (requests, "")
 
 
 @given(st.binary(max_size=200), st.data())

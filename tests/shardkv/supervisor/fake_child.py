@@ -2,20 +2,22 @@
 
 An acceptor answers PING, and serves its sockets with lines of JSON: each line from a client goes to the supervisor as a
 message, and each message from the supervisor goes to all clients. `FAKE_<KIND>` in the environment makes a kind
-misbehave: `crash`, `failed`, or `deaf` (does not stop).
+misbehave: `crash`, `raise`, `failed`, `deaf` (does not stop), and as long as the file FAKE_FLAG is there, `late` (is
+not ready) or `loop` (the first of its kind dies once it is ready).
 """
 from __future__ import annotations
 
 import json
 import os
 import selectors
+import signal
 import socket
-import sys
+import time
 from typing import Any
 
 from setproctitle import setproctitle
 
-from shardkv.control import Channel, child_channel
+from shardkv.control import Channel
 
 
 def serve(channel: Channel, assignment: dict[str, Any]) -> None:
@@ -40,7 +42,7 @@ def serve(channel: Channel, assignment: dict[str, Any]) -> None:
                     clients.remove(key.data)
                     continue
                 if line.startswith(b"PING"):
-                    key.data.sendall(b"+PONG\r\n")
+                    key.data.sendall(b"-LOADING\r\n" if assignment["loading"] else b"+PONG\r\n")
                     continue
                 message = json.loads(line)
                 if message["type"] == "assignment":
@@ -51,6 +53,9 @@ def serve(channel: Channel, assignment: dict[str, Any]) -> None:
                 for message in channel.feed():
                     if message["type"] == "stop":
                         return
+                    if message["type"] == "loaded":
+                        assignment["loading"] = False
+                        continue
                     if message["type"] == "config":
                         channel.send({"type": "answer", "id": message["id"]})
                     if message["type"] == "ask" and message["kind"] == "index":
@@ -59,29 +64,26 @@ def serve(channel: Channel, assignment: dict[str, Any]) -> None:
                         client.sendall(json.dumps(message).encode() + b"\n")
 
 
-def main() -> int:
-    channel = child_channel()
-    while (message := channel.receive_blocking()) is not None:
-        if message["type"] == "stop":
-            return 0
-        behaviour = os.environ.get(f"FAKE_{message['kind'].upper()}", "")
-        if behaviour == "crash":
-            return 7
-        if behaviour == "failed":
-            channel.send({"type": "failed", "text": "no such luck"})
-            return 1
-        setproctitle(f"shardkv: {message['kind']} {message['index']}")
-        channel.send({"type": "ready"})
-        try:
-            serve(channel, message)
-        except EOFError:
-            return 0
-        if behaviour == "deaf":
-            while True:
-                channel.receive_blocking()
+def main(assignment: dict[str, Any], channel: Channel) -> int:
+    behaviour = os.environ.get(f"FAKE_{assignment['kind'].upper()}", "")
+    if behaviour == "crash":
+        return 7
+    if behaviour == "failed":
+        channel.send({"type": "failed", "text": "no such luck"})
+        return 1
+    if behaviour == "raise":
+        raise RuntimeError("what nobody expected")
+    flag = os.environ.get("FAKE_FLAG", "")
+    while behaviour == "late" and os.path.exists(flag):
+        time.sleep(0.005)
+    setproctitle(f"shardkv: {assignment['kind']} {assignment['index']}")
+    channel.send({"type": "ready"})
+    if behaviour == "loop" and assignment["index"] == 0 and os.path.exists(flag):
+        return 7
+    try:
+        serve(channel, assignment)
+    except EOFError:
         return 0
+    while behaviour == "deaf":
+        signal.pause()
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from shardkv.layout import Layout
+from shardkv.ring import PAIR_BYTES, RingPair
+from shardkv.stats import ControlPage
 from shardkv.supervisor import checks
 from shardkv.supervisor.checks import StartError
 from shardkv.supervisor.notify import notify
@@ -84,9 +87,17 @@ def test_cgroup_memory_limit(
 
 
 def test_room_counts_only_what_is_missing(tmp_path: Path) -> None:
-    assert checks.room_needed(1, 2, 2) - checks.room_needed(1, 2, 0) == 2 * checks.ROOM_PER_ARENA
+    layout = Layout(str(tmp_path), "7000")
+    os.mkdir(layout.folder)
+    assert checks.room_needed(layout, 1, 2, 2) - checks.room_needed(layout, 1, 2, 0) == 2 * checks.ROOM_PER_ARENA
+    before = checks.room_needed(layout, 1, 2, 0)
+    RingPair.create(layout.ring(0, 1))
+    assert checks.room_needed(layout, 1, 2, 0) == before - PAIR_BYTES
+    ControlPage.create(layout.control, 1, 2)
+    assert checks.room_needed(layout, 1, 2, 0) == PAIR_BYTES
+    files = sorted(tmp_path.iterdir())
     checks.check_room(str(tmp_path), 1 << 16)
-    assert not list(tmp_path.iterdir())
+    assert sorted(tmp_path.iterdir()) == files
 
 
 def test_several_acceptors_share_a_port_among_themselves_only() -> None:

@@ -38,21 +38,56 @@ def test_titles_and_restart_counts(make_server: MakeServer) -> None:
     assert shards["shard1"]["pid"] != dead
 
 
+def described(server: Server) -> tuple[str, int]:
+    """Secret and generation of a server's data."""
+    found = json.loads((server.data_folder / "instance.json").read_text())
+    return found["secret"], found["generation"]
+
+
 def test_each_instance_has_a_secret_and_keeps_it(make_server: MakeServer) -> None:
     one, other = make_server(), make_server()
     fill(one.client())
-    described = (one.data_folder / "instance.json").read_text()
-    assert json.loads(described)["secret"] != json.loads((other.data_folder / "instance.json").read_text())["secret"]
+    secret, generation = described(one)
+    assert described(other)[0] != secret
     one.kill_worker(0)
     assert_filled(one.client())
     assert_filled(one.restart().client())
-    assert (one.data_folder / "instance.json").read_text() == described
+    assert described(one) == (secret, generation + 1)
     for server in (one, other):
         server.stop()
     os.replace(one.data_folder / "arena-0", other.data_folder / "arena-0")
     other.spawn()
     assert other.process is not None and other.process.wait(PATIENCE) != 0
-    assert "was made by another instance: put it back there, or move it away to start empty" in other.output()
+    assert "arena-0 is of another instance" in other.output()
+
+
+def test_a_worker_that_hangs_shows(make_server: MakeServer) -> None:
+    server = make_server("--workers", "2")
+    client = server.client()
+    assert [client.info("shards")[f"shard{index}"]["busy_ms"] for index in range(2)] == [0, 0]
+    stopped = server.worker_pids()[1]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        line = f"worker 1 (pid {stopped}) has been at one thing for more than a second"
+        wait_until(lambda: line in server.output(), "the warning")
+        assert client.info("shards")["shard1"]["busy_ms"] >= 1000
+        assert client.info("shards")["shard0"]["busy_ms"] == 0
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    wait_until(lambda: "worker 1 goes on after" in server.output(), "the end of it")
+    wait_until(lambda: client.info("shards")["shard1"]["busy_ms"] == 0, "a worker that turns")
+
+
+def test_a_worker_has_the_newest_settings(make_server: MakeServer) -> None:
+    server = make_server("--workers", "1", "--acceptors", "2")
+    client = server.client()
+    for limit, encoding in ((1, b"hashtable"), (128, b"listpack")):
+        assert client.config_set("hash-max-listpack-entries", limit)
+        for _ in range(2):
+            client.delete("h")
+            client.hset("h", mapping={"a": 1, "b": 2})
+            assert client.object("encoding", "h") == encoding
+            server.kill_worker(0)
 
 
 @pytest.mark.parametrize("workers", ["1", "5"])
@@ -129,13 +164,15 @@ def test_shutdown_keeps_the_data_and_nosave_removes_it(make_server: MakeServer) 
         assert (server.client().dbsize() > 0) is stays
 
 
-def test_stop_leaves_only_the_data(make_server: MakeServer, tmp_path: Path) -> None:
+def test_stop_leaves_the_data_and_the_room_for_the_next_start(make_server: MakeServer, tmp_path: Path) -> None:
     pidfile, path = tmp_path / "pid", tmp_path / "sock"
     server = make_server(pidfile=pidfile, unixsocket=path)
     assert int(pidfile.read_text()) == server.pid
     assert server.stop() == 0
     assert not pidfile.exists() and not path.exists()
-    assert {entry.name for entry in server.data_folder.iterdir()} == {"arena-0", "arena-1", "instance.json", "lock"}
+    assert sorted(entry.name for entry in server.data_folder.iterdir()) == [
+        "arena-0", "arena-1", "control", "instance.json", "lock", "ring-0-0", "ring-0-1"
+    ]
 
 
 def test_a_running_command_is_finished_before_the_stop(make_server: MakeServer) -> None:

@@ -95,7 +95,6 @@ def test_what_redis_compresses(ours: Wire, theirs: Wire, compression: str) -> No
         theirs.ask("set", KEY, text)
         assert ours.ask("restore", KEY, 0, theirs.ask("dump", KEY), "replace") == "+OK"
         assert ours.ask("get", KEY) == text
-    assert theirs.ask("config", "set", "rdbcompression", "yes") == "+OK"
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])

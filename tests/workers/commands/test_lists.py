@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -283,13 +282,10 @@ def test_script(name: str, ours: Wire, theirs: Wire) -> None:
 
 
 @pytest.fixture
-def small_packs(ours: Wire, theirs: Wire) -> Iterator[None]:
+def small_packs(ours: Wire, theirs: Wire) -> None:
     """Lists of more than five elements are trees."""
     for wire in (ours, theirs):
         assert wire.ask("config", "set", "list-max-listpack-size", "5") == "+OK"
-    yield
-    for wire in (ours, theirs):
-        assert wire.ask("config", "set", "list-max-listpack-size", "-2") == "+OK"
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -465,57 +461,50 @@ def test_a_queue_goes_through_sealed_nodes(first: str) -> None:
 
 # -- encodings, as Redis 7.2 has them
 
-@pytest.fixture
-def sized(ours: Wire) -> Iterator[Wire]:
-    """A connection; list-max-listpack-size is as usual afterwards."""
-    yield ours
-    assert ours.ask("config", "set", "list-max-listpack-size", "-2") == "+OK"
-
-
 def encoding(wire: Wire, key: str = "a") -> bytes:
     answer = wire.ask("object", "encoding", key)
     assert isinstance(answer, bytes)
     return answer
 
 
-def test_a_list_grows_out_of_its_pack_by_bytes(sized: Wire) -> None:
-    sized.ask("rpush", "a", "x" * 4000, "x" * 4000)
-    assert encoding(sized) == b"listpack"
-    sized.ask("rpush", "a", "x" * 180)
-    assert encoding(sized) == b"quicklist"
-    sized.ask("rpop", "a", 2)
-    assert encoding(sized) == b"listpack"
-    sized.ask("rpush", "b", "x" * 8192)
-    assert encoding(sized, "b") == b"quicklist"
-    sized.ask("lset", "b", 0, "short")
-    assert encoding(sized, "b") == b"listpack"
+def test_a_list_grows_out_of_its_pack_by_bytes(ours: Wire) -> None:
+    ours.ask("rpush", "a", "x" * 4000, "x" * 4000)
+    assert encoding(ours) == b"listpack"
+    ours.ask("rpush", "a", "x" * 180)
+    assert encoding(ours) == b"quicklist"
+    ours.ask("rpop", "a", 2)
+    assert encoding(ours) == b"listpack"
+    ours.ask("rpush", "b", "x" * 8192)
+    assert encoding(ours, "b") == b"quicklist"
+    ours.ask("lset", "b", 0, "short")
+    assert encoding(ours, "b") == b"listpack"
 
 
-def test_a_list_grows_out_of_its_pack_by_elements(sized: Wire) -> None:
-    sized.ask("config", "set", "list-max-listpack-size", "3")
-    sized.ask("rpush", "a", "1", "2", "3")
-    assert encoding(sized) == b"listpack"
-    sized.ask("linsert", "a", "before", "none", "0")
-    assert encoding(sized) == b"quicklist"
-    sized.ask("rpop", "a")
-    assert encoding(sized) == b"quicklist"
-    sized.ask("rpop", "a")
-    assert encoding(sized) == b"listpack"
-    sized.ask("config", "set", "list-max-ziplist-size", "0")    # its old name
-    sized.ask("rpush", "b", "1")
-    assert encoding(sized, "b") == b"listpack"
-    sized.ask("rpush", "b", "2")
-    assert encoding(sized, "b") == b"quicklist"
+def test_a_list_grows_out_of_its_pack_by_elements(ours: Wire) -> None:
+    ours.ask("config", "set", "list-max-listpack-size", "3")
+    ours.ask("rpush", "a", "1", "2", "3")
+    assert encoding(ours) == b"listpack"
+    ours.ask("linsert", "a", "before", "none", "0")
+    assert encoding(ours) == b"quicklist"
+    ours.ask("rpop", "a")
+    assert encoding(ours) == b"quicklist"
+    ours.ask("rpop", "a")
+    assert encoding(ours) == b"listpack"
+    ours.ask("config", "set", "list-max-ziplist-size", "0")    # its old name
+    ours.ask("rpush", "b", "1")
+    assert encoding(ours, "b") == b"listpack"
+    ours.ask("rpush", "b", "2")
+    assert encoding(ours, "b") == b"quicklist"
 
 
 @pytest.mark.parametrize("level", [-1, -3, -5, -6])
-def test_levels_of_bytes(sized: Wire, level: int) -> None:
+def test_levels_of_bytes(ours: Wire, level: int) -> None:
     most = 4096 << (min(-level, 5) - 1)
-    sized.ask("config", "set", "list-max-listpack-size", level)
-    sized.ask("rpush", "a", "x" * (most - 8))
-    assert encoding(sized) == b"listpack"
-    sized.ask("rpush", "a", "xx")
-    assert encoding(sized) == b"quicklist"
+    ours.ask("config", "set", "list-max-listpack-size", level)
+    ours.ask("rpush", "a", "x" * (most - 8))
+    assert encoding(ours) == b"listpack"
+    ours.ask("rpush", "a", "xx")
+    assert encoding(ours) == b"quicklist"
 
 
 def test_a_list_keeps_its_time_and_its_key(ours: Wire) -> None:

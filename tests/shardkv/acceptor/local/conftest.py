@@ -7,7 +7,7 @@ import inspect
 import json
 import pkgutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class FakeConnection:
 class FakeServer:
     """Answers of workers and of the supervisor are looked up in `answers`; what was asked is kept."""
 
-    index, acceptors, workers = 0, 1, 2
+    index, acceptors, workers, loading = 0, 1, 2, False
     run_id, config_file, epoch = "f" * 40, "", 1
 
     def __init__(self, folder: Path) -> None:
@@ -82,8 +82,9 @@ class FakeServer:
         self.answers: dict[Any, Any] = {}
         self.paused: tuple[int, bool] | None = None
 
-    def connections(self) -> list[FakeConnection]:
-        return self.clients
+    async def connections(self) -> AsyncIterator[FakeConnection]:
+        for client in self.clients:
+            yield client
 
     def pause(self, until_ms: int, writes_only: bool) -> None:
         self.paused = (until_ms, writes_only)

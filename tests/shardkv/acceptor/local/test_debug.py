@@ -87,8 +87,13 @@ def test_replybuffer_is_taken(ask: Any) -> None:
 
 
 def test_workers_are_asked(ask: Any, server: Any) -> None:
-    assert ask("DEBUG SLEEP 0.5") == ask("DEBUG SET-ACTIVE-EXPIRE 0") == ask("DEBUG SET-ACTIVE-EXPIRE 1") == "OK"
-    assert server.asked == [(b"@sleep", b"0.5"), (b"@set-active-expire", b"0"), (b"@set-active-expire", b"1")]
+    assert ask("DEBUG SLEEP 0.5") == "OK"
+    assert server.asked == [(b"@sleep", b"0.5")]
+
+
+def test_active_expiry_is_switched_for_all_workers_there_will_be(ask: Any, server: Any) -> None:
+    assert ask("DEBUG SET-ACTIVE-EXPIRE 0") == "OK" and not server.page.active_expiry
+    assert ask("DEBUG SET-ACTIVE-EXPIRE 1") == "OK" and server.page.active_expiry
 
 
 def test_object(ask: Any, server: Any, client: Any) -> None:

@@ -1,12 +1,14 @@
 """Figures of the whole instance."""
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from shardkv.acceptor.local import facts
-from shardkv.acceptor.local.facts import Rates, human
+from shardkv.acceptor.local.facts import Memory, Rates, human
+from tests.harness import Server
 
 
 @pytest.mark.parametrize(
@@ -36,11 +38,29 @@ def test_rates(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         server.page.set_counter("acceptor", 0, "commands_processed", 50 * second)
         rates.sample(server.page)
         assert rates.per_second("commands_processed") == 50
-    server.page.reset()
+    server.page.reset("acceptor", 0)
     rates.sample(server.page)
     assert rates.per_second("commands_processed") == 0
 
 
+@pytest.mark.parametrize(
+    ("used", "arenas", "private", "ratio"),
+    [(0, 0, 0, 1.0), (0, 4 << 20, 60 << 20, 1.067), (10 << 20, 40 << 20, 60 << 20, 1.429), (1 << 40, 2 << 40, 0, 2.0)],
+)
+def test_fragmentation_is_near_one_while_there_is_nothing_to_waste(
+    used: int, arenas: int, private: int, ratio: float
+) -> None:
+    found = Memory(used=used, peak=used, arenas=arenas, private=private, clients=0, keys=0)
+    assert round(found.fragmentation, 3) == ratio
+    assert found.rss == arenas + private
+
+
+def test_fragmentation_of_an_empty_server(make_server: Callable[..., Server]) -> None:
+    memory = make_server().client().info("memory")
+    assert 1.0 <= memory["mem_fragmentation_ratio"] < 1.5
+    assert memory["used_memory_rss"] >= memory["allocator_active"]
+
+
 def test_a_process_that_is_gone_counts_nothing(server: Any) -> None:
     server.page.set_counter("worker", 0, "pid", 1 << 30)
-    assert facts.resident_bytes(server.page) == 0
+    assert facts.private_bytes(server.page) == 0

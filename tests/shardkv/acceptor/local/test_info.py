@@ -83,12 +83,14 @@ def test_figures_come_from_the_control_page(ask: Any, server: Any) -> None:
         }.items():
             page.set_counter("worker", shard, name, value)
     page.set_counter("worker", 1, "restarts", 4)
+    page.set_counter("worker", 1, "paused_work", 3)
     page.set_counter("acceptor", 0, "connected_clients", 5)
     page.maxmemory = 1 << 20
     found = sections(ask("INFO all"))
+    same = f"pid={os.getpid()},keys=3,used_memory=2048"
     assert found["Shards"] == {
-        "shard0": f"pid={os.getpid()},keys=3,used_memory=2048,restarts=0",
-        "shard1": f"pid={os.getpid()},keys=3,used_memory=2048,restarts=4",
+        "shard0": f"{same},restarts=0,subexpiry=0,busy_ms=0,paused_work=none",
+        "shard1": f"{same},restarts=4,subexpiry=0,busy_ms=0,paused_work=freeing+expiry",
     }
     memory = found["Memory"]
     assert (memory["used_memory"], memory["used_memory_human"], memory["maxmemory_human"]) == ("4096", "4.00K", "1.00M")

@@ -1,2 +1,0 @@
-class Housekeeping:
-    active_expire: bool

@@ -1,0 +1,69 @@
+"""Random numbers and choices: see dice.pxd. The generator is a counter that is mixed well (SplitMix64)."""
+import os
+
+from workers.memory.buckets cimport TableRoot
+from workers.memory.table cimport table_each, table_random
+
+cdef enum:
+    SPARSE = 3          # of so many entries at most one is wanted: then rolling again for those met before is cheap
+
+cdef uint64_t state = int.from_bytes(os.urandom(8), "little")
+
+
+cdef uint64_t roll() noexcept:
+    global state
+    cdef uint64_t mixed
+    state += <uint64_t>0x9E3779B97F4A7C15
+    mixed = (state ^ state >> 30) * <uint64_t>0xBF58476D1CE4E5B9
+    mixed = (mixed ^ mixed >> 27) * <uint64_t>0x94D049BB133111EB
+    return mixed ^ mixed >> 31
+
+
+cdef uint64_t roll_below(uint64_t bound) noexcept:
+    cdef uint64_t uneven = (0 - bound) % bound      # so many of the 2^64 numbers are one too many for some remainders
+    cdef uint64_t rolled = roll()
+    while rolled < uneven:
+        rolled = roll()
+    return rolled % bound
+
+
+cdef void reseed(uint64_t seed) noexcept:
+    global state
+    state = seed
+
+
+def reseed_from_system() -> None:
+    """Makes the numbers from here on those of this process alone; a fork begins with its parent's."""
+    reseed(int.from_bytes(os.urandom(8), "little"))
+
+
+# -- choices of several
+
+cdef list sample_indexes(uint64_t size, uint64_t count):
+    # Floyd's: with each step the numbers below `bound` are sampled; whoever is rolled again gives way to the newest.
+    cdef set chosen = set()
+    cdef uint64_t bound, rolled
+    for bound in range(size - count, size):
+        rolled = roll_below(bound + 1)
+        chosen.add(bound if rolled in chosen else rolled)
+    return sorted(chosen)
+
+
+cdef list sample_entries(Arena arena, uint64_t root, uint64_t count):
+    cdef set chosen = set()
+    cdef list entries = []
+    cdef uint64_t place, other
+    if count <= (<TableRoot *>arena.at(root)).count // SPARSE:
+        while <uint64_t>len(chosen) < count:
+            chosen.add(table_random(arena, root, roll()))
+        return list(chosen)
+    table_each(arena, root, collect, <void *>entries)
+    for place in range(count):
+        other = place + roll_below(<uint64_t>len(entries) - place)
+        entries[place], entries[other] = entries[other], entries[place]
+    return entries[:count]
+
+
+cdef int collect(void *context, uint64_t entry) except -1:
+    (<list>context).append(entry)
+    return 0
