@@ -25,7 +25,6 @@ class Host(Protocol):
     loading: bool  # not every shard has been served yet
     run_id: str
     config_file: str
-    loading: bool  # some shard has not been served yet in this run
 
     def connections(self) -> AsyncIterator[Connection]:
         """Yields this acceptor's connections, and lets others go on after every few of them."""
