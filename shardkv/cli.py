@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -12,7 +13,8 @@ from shardkv.log import Log
 from shardkv.supervisor.checks import StartError
 from shardkv.supervisor.daemon import Daemon, daemonize
 from shardkv.supervisor.instance import Instance, prepare, remove_quietly
-from shardkv.supervisor.supervisor import Supervisor
+from shardkv.supervisor.notify import is_supervised
+from shardkv.supervisor.supervisor import STOP_SIGNALS, Supervisor
 
 EXIT_BAD_START = 1
 
@@ -37,7 +39,8 @@ Examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the server; answers the exit status."""
+    """Runs the server; returns the exit status."""
+    open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] in (["--version"], ["-v"]):
         print(f"shardkv {__version__}")
@@ -46,13 +49,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(USAGE, end="")
         return 0
     try:
+        os.getcwd()
+    except OSError as error:
+        return refuse(f"the working directory cannot be used: {error.strerror}")
+    try:
         settings, warnings, config_file = load_settings(words)
+        # Until the supervisor takes signals, one that stops the server waits: what is half made would be left behind.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         instance = prepare(settings, config_file)
     except (ConfigFileError, StartError) as error:
-        print(f"shardkv: {error}", file=sys.stderr)
-        return EXIT_BAD_START
+        return refuse(str(error))
     instance.warnings[:0] = warnings
     return serve(instance)
+
+
+def refuse(text: str) -> int:
+    """Tells why there is no start, in one line; returns the exit status."""
+    print(f"shardkv: {text}", file=sys.stderr)
+    return EXIT_BAD_START
+
+
+def open_streams() -> None:
+    """Opens /dev/null for each standard stream that is closed: else the first files we open would take its number."""
+    closed = []
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            closed.append(descriptor)
+    if 0 in closed:
+        sys.stdin = open(0, closefd=False)
+    if 1 in closed:
+        sys.stdout = open(1, "w", closefd=False)
+    if 2 in closed:
+        sys.stderr = open(2, "w", closefd=False)
 
 
 def load_settings(words: Sequence[str]) -> tuple[Settings, list[str], str]:
@@ -64,9 +95,11 @@ def load_settings(words: Sequence[str]) -> tuple[Settings, list[str], str]:
 
 
 def serve(instance: Instance) -> int:
-    """Runs a prepared instance to its end; answers the exit status."""
+    """Runs a prepared instance to its end; returns the exit status."""
     settings = instance.settings
-    daemon = daemonize() if settings.enabled("daemonize") else Daemon(-1)
+    # A service manager watches the process that it started, so that one stays.
+    background = settings.enabled("daemonize") and not is_supervised(settings.get("supervised"))
+    daemon = daemonize() if background else Daemon(-1)
     instance.layout.sign()
     log = Log("M", settings.get("loglevel"), settings.get("logfile"))
     pidfile = settings.get("pidfile")

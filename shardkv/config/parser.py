@@ -180,4 +180,6 @@ def read_all(line: CommandLine, read_standard_input: Callable[[], str] = lambda:
     statements = parse_file(line.file) if line.file else []
     if line.standard_input:
         statements += parse_text(read_standard_input(), "standard input")
-    return statements + line.overrides
+    for statement in line.overrides:
+        statements += _include(statement, 0) if statement.name == "include" else [statement]
+    return statements

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import NoReturn
 
 READY = b"ready"
@@ -47,7 +48,8 @@ def daemonize() -> Daemon:
 
 
 def _report(reading: int) -> NoReturn:
-    # os._exit: what was prepared belongs to the daemon now.
+    # os._exit: what was prepared belongs to the daemon now. Signals end this process alone.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with open(reading, "rb") as pipe:
         message = pipe.read()
     if message == READY:

@@ -5,11 +5,16 @@ import os
 import socket
 
 
+def is_supervised(mode: str) -> bool:
+    """Whether a service manager watches us: directive `supervised` is `systemd` or `auto`, and there is one."""
+    return mode in ("systemd", "auto") and bool(os.environ.get("NOTIFY_SOCKET"))
+
+
 def notify(mode: str, text: str) -> None:
-    """Sends `text`, such as `READY=1`, when directive `supervised` is `systemd` or `auto` and someone listens."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if mode not in ("systemd", "auto") or not address:
+    """Sends `text`, such as `READY=1`, to the service manager that watches us, if one does."""
+    if not is_supervised(mode):
         return
+    address = os.environ["NOTIFY_SOCKET"]
     if address.startswith("@"):
         address = "\0" + address[1:]
     try:

@@ -44,7 +44,7 @@ class Question:
 
 
 class Router:
-    """Handles acceptors' messages. `acceptors` answers the living ones, `shutdown` is called with `keep_data`."""
+    """Handles acceptors' messages. `acceptors` returns the living ones, `shutdown` is called with `keep_data`."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Router:
         return min((question.deadline for question in self._questions.values()), default=None)
 
     def expire(self) -> None:
-        """Answers questions that have waited long enough with what has come."""
+        """Ends questions that have waited long enough: their askers get what has come."""
         now = time.monotonic()
         for question in self._questions.values():
             if question.deadline <= now:

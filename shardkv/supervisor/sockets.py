@@ -24,9 +24,13 @@ def listen_tcp(addresses: list[str], port: int, backlog: int, acceptors: int) ->
     Raises ListenError.
     """
     sockets: list[list[socket.socket]] = [[] for _ in range(acceptors)]
+    bound = set()
     for word in addresses if port else []:
         address = word.removeprefix("-")
         for family, place in _resolve(_ANY.get(address, address), port):
+            if (family, place) in bound:
+                raise ListenError(f"cannot listen on {address}:{port}: bind names this address twice")
+            bound.add((family, place))
             try:
                 if acceptors > 1:
                     # SO_REUSEPORT would share the port with another instance: look without it first.

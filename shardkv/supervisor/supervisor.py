@@ -37,7 +37,10 @@ from shardkv.supervisor.process import Child
 from shardkv.supervisor.router import Router
 from shardkv.supervisor.watch import Watch
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
 EXIT_OK = 0
+EXIT_INSISTED = 1       # a second SIGINT
 EXIT_CHILD_FAILED = 3   # a child says that it cannot start
 EXIT_CHILDREN_DIE = 4   # a child dies again and again before it is ready
 
@@ -109,10 +112,13 @@ class Supervisor:
     def _watch_signals(self) -> None:
         self._signals.setblocking(False)
         self._signal_sink.setblocking(False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+        for number in (signal.SIGHUP, signal.SIGALRM):
+            signal.signal(number, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self._signal_sink.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._signals, selectors.EVENT_READ)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _settle(self) -> None:
         try:
@@ -233,6 +239,9 @@ class Supervisor:
             self._reap()
         for number, name in ((signal.SIGTERM, "sigterm"), (signal.SIGINT, "sigint")):
             if number in numbers:
+                if self._stopping and number == signal.SIGINT:
+                    self._log.warning("You insist... exiting now.")
+                    self._status = EXIT_INSISTED
                 self._log.notice(f"Received {name.upper()} scheduling shutdown...")
                 self._begin_stop("nosave" not in self._settings.words(f"shutdown-on-{name}"))
 

@@ -1,10 +1,12 @@
-"""The command: what it prints, and its one-line refusals. Nothing here gets as far as starting a child."""
+"""The command: what it prints, its one-line refusals, and signals while it starts."""
 from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from shardkv import __version__
 from shardkv.cli import load_settings
 from shardkv.identity import Identity
 from shardkv.layout import Layout
-from tests.harness import free_port, run_shardkv
+from tests.harness import PATIENCE, environment, free_port, run_shardkv
 
 
 @pytest.fixture
@@ -80,6 +82,59 @@ def test_port_in_use(words: list[str], tmp_path: Path, acceptors: str) -> None:
         line = refusal(run_shardkv(*words, "--acceptors", acceptors))
     assert f"cannot listen on 127.0.0.1:{words[1]}: the port is in use" in line
     assert not list(tmp_path.iterdir())
+
+
+def test_address_named_twice(words: list[str]) -> None:
+    line = refusal(run_shardkv(*words, "--bind", "127.0.0.1", "127.0.0.1"))
+    assert f"cannot listen on 127.0.0.1:{words[1]}: bind names this address twice" in line
+
+
+def test_include_as_a_flag(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "more.conf").write_text("timeout 7\nmaxmemory 1gb\n")
+    settings, _, _ = load_settings([*words, "--include", f"{tmp_path}/more.conf", "--maxmemory", "2gb"])
+    assert (settings.number("timeout"), settings.number("maxmemory")) == (7, 2 << 30)
+    assert "cannot read /no/such.conf" in refusal(run_shardkv(*words, "--include", "/no/such.conf"))
+
+
+def test_removed_working_folder(words: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "removed"
+    folder.mkdir()
+    script = f"import os, sys; from shardkv.cli import main; os.rmdir({str(folder)!r}); sys.exit(main({words!r}))"
+    command = [sys.executable, "-c", script]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment(), cwd=folder)
+    assert "the working directory cannot be used: No such file or directory" in refusal(answer)
+
+
+# Runs the command, and sends it a signal at one of its audit events: imports, files opened, folders made, forks.
+SIGNALLED = """
+import os, sys
+from shardkv.__main__ import main
+number, left, pid = int(sys.argv[1]), int(sys.argv[2]), os.getpid()
+def count(event, arguments):
+    global left
+    left -= 1
+    if left == 0 and os.getpid() == pid:
+        os.kill(pid, number)
+sys.argv[1:] = sys.argv[3:]
+sys.addaudithook(count)
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_while_it_starts(words: list[str], tmp_path: Path, number: signal.Signals) -> None:
+    statuses = set()
+    for event in (10, 100, 300, 400, 500, 600, 700, 800, 900, 1000, 1100):
+        command = [sys.executable, "-c", SIGNALLED, str(int(number)), str(event), *words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment()) as process:
+            try:
+                output, _ = process.communicate(timeout=PATIENCE)
+            finally:
+                process.kill()
+        assert b"Traceback" not in output and b"KeyboardInterrupt" not in output, output.decode()
+        statuses.add(process.returncode)
+        assert not [path for path in tmp_path.rglob("*") if path.name == "control" or path.name.startswith("ring-")]
+    assert statuses == {0, -number}  # gone at once, or when there is something to clean up in order
 
 
 def test_missing_folders(words: list[str]) -> None:

@@ -15,13 +15,13 @@ import pytest
 
 from shardkv.hashing import SECRET_BYTES
 from shardkv.stats import ControlPage
-from tests.harness import Server, children_of, environment, wait_gone, wait_until
+from tests.harness import Server, children_of, environment, title_of, wait_gone, wait_until
 
 MakeFake = Callable[..., Server]
 
 
 def ask(server: Server, message: dict[str, Any]) -> dict[str, Any]:
-    """Has an acceptor send `message` to the supervisor, and answers what comes back first."""
+    """Has an acceptor send `message` to the supervisor, and returns what comes back first."""
     with server.connect() as client:
         client.sendall(json.dumps(message).encode() + b"\n")
         answer: dict[str, Any] = json.loads(client.makefile().readline())
@@ -117,10 +117,56 @@ def test_children_that_do_not_stop_are_killed_when_asked_twice(fake: MakeFake, m
     assert server.process.wait(4) == 0
 
 
-def test_sighup_is_harmless(fake: MakeFake) -> None:
+def test_a_second_sigint_is_believed(fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_WORKER", "deaf")
+    server = fake("--workers", "1")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGINT)
+    wait_until(lambda: not server._titled("shardkv: acceptor "), "the acceptor's end")
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(4) == 1
+    assert "You insist... exiting now." in server.output()
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGQUIT])
+def test_signals_that_end_redis_end_everything(fake: MakeFake, number: signal.Signals) -> None:
+    server = fake()
+    children = children_of(server.pid)
+    os.kill(server.pid, number)
+    assert server.process is not None and server.process.wait(20) == -number
+    for child in children:
+        wait_gone(child)
+    server.start()
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_standard_streams(fake: MakeFake, tmp_path: Path, closed: tuple[int, ...]) -> None:
+    server = fake(start=False)
+    redirections = " ".join(f"{descriptor}>&-" for descriptor in closed)
+    server.command[:0] = ["sh", "-c", f'exec "$@" {redirections}', "sh"]
+    server.start()
+    for pid in [server.pid, *children_of(server.pid)]:
+        for descriptor in closed:
+            assert os.readlink(f"/proc/{pid}/fd/{descriptor}") == "/dev/null"
+    assert server.stop() == 0
+
+
+def test_a_supervised_server_stays_in_the_foreground(
+    fake: MakeFake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        server = fake("--supervised", "systemd", "--daemonize", "yes")
+        assert server.process is not None and server.process.poll() is None
+        assert title_of(server.pid) == "shardkv: supervisor"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGALRM, signal.SIGPIPE])
+def test_signals_that_redis_ignores_are_harmless(fake: MakeFake, number: signal.Signals) -> None:
     server = fake()
     before = server.worker_pids()
-    os.kill(server.pid, signal.SIGHUP)
+    os.kill(server.pid, number)
     assert ask(server, {"type": "ask", "id": 1, "kind": "none-knows", "args": {}})["type"] == "ask"
     assert server.worker_pids() == before
 
