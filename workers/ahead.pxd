@@ -5,7 +5,7 @@ For up to AHEAD requests, in rounds: the slots of their keys, the entries in the
 up a member in a collection (see workers/registry.pxd), the slots and the entries of the members.
 
 Invariants
- 1. It is a guess: nothing is changed, and a request's answer does not depend on it. What it reads of the arena is
+ 1. It is a guess: nothing is changed, and a request's reply does not depend on it. What it reads of the arena is
     reachable memory as the last commit left it; of a record it believes no length.
 """
 from shardkv.ring cimport RequestRecord, Ring

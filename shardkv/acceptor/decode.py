@@ -1,4 +1,4 @@
-"""RESP3 into Python values: what workers answer to an acceptor's own questions."""
+"""RESP3 into Python values: what workers reply to an acceptor's own questions."""
 from __future__ import annotations
 
 from typing import Any

@@ -52,7 +52,7 @@ cdef class Reactor(Turn):
         self.listener.keepalive_s = settings.number("tcp-keepalive")
 
     def connections(self, uint32_t place, uint32_t count) -> tuple:
-        """Returns up to `count` connections from a place of the client table on, and the place to go on at, 0 at its end.
+        """Returns up to `count` connections from a place of the client table on, and the place to go on at (0: none).
 
         Making a Connection can run the collector, but not close a client: that is only done in a turn.
         """

@@ -37,7 +37,7 @@ cdef void abort_http(Hub *hub, Client *client):
     next_warning = time.monotonic() + WARN_SECONDS
     connection = connection_of(hub, client)
     log.warning(
-        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to shardkv. This is "
-        "likely due to an attacker attempting to use Cross Protocol Scripting to compromise your shardkv instance. "
+        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to shardkv. "
+        "This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your shardkv instance. "
         "Connection from %s aborted.", connection.addr,
     )

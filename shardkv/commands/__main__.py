@@ -41,7 +41,7 @@ def _row(command: Command) -> str:
 
 
 def page() -> str:
-    """Answers the text of docs/commands.md."""
+    """Returns the text of docs/commands.md."""
     lines = [HEADING]
     for group in dict.fromkeys(command.group for command in COMMANDS):
         lines += [f"## {group.capitalize()}", "", *TABLE_HEAD]

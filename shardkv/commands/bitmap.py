@@ -87,11 +87,11 @@ COMMANDS: tuple[Command, ...] = (
     bitmap(
         name="getbit", arity=3, since="2.2.0", flags=("readonly", "fast"), keys=(READ,), args=(KEY, OFFSET),
         complexity="O(1)",
-        summary="Answers the bit at an offset.",
+        summary="Returns the bit at an offset.",
     ),
     bitmap(
         name="setbit", arity=4, since="2.2.0", flags=WRITE, keys=(READ_CHANGE,), args=(KEY, OFFSET, integer("value")),
         complexity="O(1)",
-        summary="Sets the bit at an offset and answers what it was; the string grows as needed.",
+        summary="Sets the bit at an offset and returns what it was; the string grows as needed.",
     ),
 )

@@ -14,15 +14,15 @@ ENABLED = one_of("enabled", word("ON"), word("OFF"))
 EVERY_NODE = ("request_policy:all_nodes", "response_policy:all_succeeded")
 
 CLIENT_SUBCOMMANDS: tuple[Command, ...] = (
-    client(name="getname", arity=2, since="2.6.9", summary="Answers the connection's name."),
+    client(name="getname", arity=2, since="2.6.9", summary="Returns the connection's name."),
     connection(
         name="help", arity=2, since="5.0.0", flags=("loading", "stale"),
         summary="Tells what the subcommands do.",
     ),
-    client(name="id", arity=2, since="5.0.0", summary="Answers the connection's number, which no other one ever has."),
+    client(name="id", arity=2, since="5.0.0", summary="Returns the connection's number, which no other one ever has."),
     client(
         name="info", arity=2, since="6.2.0", tips=("nondeterministic_output",),
-        summary="Answers what `CLIENT LIST` tells of this connection.",
+        summary="Returns what `CLIENT LIST` tells of this connection.",
     ),
     client_admin(
         name="kill", arity=-3, since="2.4.0",
@@ -59,7 +59,7 @@ CLIENT_SUBCOMMANDS: tuple[Command, ...] = (
     ),
     client_admin(
         name="list", arity=-2, since="2.4.0", tips=("nondeterministic_output",),
-        summary="Answers a line for each connection.",
+        summary="Returns a line for each connection.",
         complexity="O(N), N being the number of connections",
         args=(
             one_of(
@@ -133,7 +133,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     connection(
         name="echo", arity=2, since="1.0.0", flags=("loading", "stale", "fast"), args=(Arg("message"),),
-        summary="Answers its argument.",
+        summary="Returns its argument.",
     ),
     connection(
         name="hello", arity=-1, since="6.0.0", flags=BEFORE_AUTH,
@@ -151,7 +151,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     connection(
         name="ping", arity=-1, since="1.0.0", flags=("fast",), args=(Arg("message", optional=True),),
-        summary="Answers PONG, or its argument.",
+        summary="Returns PONG, or its argument.",
         tips=("request_policy:all_shards", "response_policy:all_succeeded"),
     ),
     connection(

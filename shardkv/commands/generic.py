@@ -44,7 +44,7 @@ UNIX_SECONDS = Arg("unix-time-seconds", "unix-time")
 UNIX_MILLISECONDS = Arg("unix-time-milliseconds", "unix-time")
 CONDITION = one_of("condition", word("NX"), word("XX"), word("GT"), word("LT"), optional=True, since="7.0.0")
 RENAMING = (KEY, Arg("newkey", "key", key_spec=1))
-TTL_HISTORY = (("2.8.0", "The answer -2 came, for a key that does not exist."),)
+TTL_HISTORY = (("2.8.0", "The reply -2 came, for a key that does not exist."),)
 
 BY_OR_GET = READ.somewhere("the keys of `BY` and `GET` are made of the elements sorted")
 STORED_AT = OVERWRITE.somewhere("`STORE` may stand anywhere among the options")
@@ -61,7 +61,7 @@ SORTING = (
 )
 sorting = partial(
     generic, arity=-2, acl=("set", "sortedset", "list", "dangerous"),
-    complexity="O(N+M*log(M)), N being the number of elements and M that of those answered; O(N) when not sorted",
+    complexity="O(N+M*log(M)), N being the number of elements and M that of those returned; O(N) when not sorted",
 )
 
 COMMANDS: tuple[Command, ...] = (
@@ -79,7 +79,7 @@ COMMANDS: tuple[Command, ...] = (
     counted(name="del", since="1.0.0", flags=("write",), keys=(REMOVE.to_end(),), summary="Deletes keys."),
     generic(
         name="dump", arity=2, since="2.6.0", flags=("readonly",), keys=(READ,), args=(KEY,),
-        summary="Answers a value in the form that `RESTORE` takes.",
+        summary="Returns a value in the form that `RESTORE` takes.",
         complexity="O(N), N being the size of the value",
         tips=("nondeterministic_output",),
     ),
@@ -96,11 +96,11 @@ COMMANDS: tuple[Command, ...] = (
         name="expireat", since="1.2.0", args=(KEY, UNIX_SECONDS, CONDITION),
         summary="Lets a key expire at a Unix time.",
     ),
-    lifetime(name="expiretime", since="7.0.0", summary="Answers the Unix time when a key expires."),
+    lifetime(name="expiretime", since="7.0.0", summary="Returns the Unix time when a key expires."),
     generic(
         name="keys", arity=2, since="1.0.0", flags=("readonly",), args=(Arg("pattern", "pattern"),),
         acl=("keyspace", "dangerous"),
-        summary="Answers all keys that match a pattern.",
+        summary="Returns all keys that match a pattern.",
         complexity="O(N), N being the number of keys in the database: every one is looked at",
         tips=("request_policy:all_shards", "nondeterministic_output_order"), route=Route.ALL, join=Join.CONCAT,
     ),
@@ -113,14 +113,14 @@ COMMANDS: tuple[Command, ...] = (
         summary="Subcommands that look behind a key's value.",
         complexity="That of the subcommand.",
         subcommands=(
-            object_of_key(name="encoding", since="2.2.3", summary="Answers how a value is kept in memory."),
-            object_of_key(name="freq", since="4.0.0", summary="Answers the logarithmic counter of accesses to a key."),
+            object_of_key(name="encoding", since="2.2.3", summary="Returns how a value is kept in memory."),
+            object_of_key(name="freq", since="4.0.0", summary="Returns the logarithmic counter of accesses to a key."),
             generic(
                 name="help", arity=2, since="6.2.0", flags=("loading", "stale"), route=Route.LOCAL,
                 summary="Tells what the subcommands do.",
             ),
-            object_of_key(name="idletime", since="2.2.3", summary="Answers the time since a key was last accessed."),
-            object_of_key(name="refcount", since="2.2.3", summary="Answers the number of references to a value."),
+            object_of_key(name="idletime", since="2.2.3", summary="Returns the time since a key was last accessed."),
+            object_of_key(name="refcount", since="2.2.3", summary="Returns the number of references to a value."),
         ),
     ),
     generic(
@@ -135,14 +135,14 @@ COMMANDS: tuple[Command, ...] = (
         name="pexpireat", since="2.6.0", args=(KEY, UNIX_MILLISECONDS, CONDITION),
         summary="Lets a key expire at a Unix time in milliseconds.",
     ),
-    lifetime(name="pexpiretime", since="7.0.0", summary="Answers the Unix time, in milliseconds, when a key expires."),
+    lifetime(name="pexpiretime", since="7.0.0", summary="Returns the Unix time, in milliseconds, when a key expires."),
     lifetime(
         name="pttl", since="2.6.0", tips=("nondeterministic_output",), history=TTL_HISTORY,
-        summary="Answers the milliseconds until a key expires.",
+        summary="Returns the milliseconds until a key expires.",
     ),
     generic(
         name="randomkey", arity=1, since="1.0.0", flags=("readonly",), route=Route.ALL, join=Join.ANY,
-        summary="Answers some key of the database.",
+        summary="Returns some key of the database.",
         tips=("request_policy:all_shards", "response_policy:special", "nondeterministic_output"),
     ),
     generic(
@@ -156,7 +156,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     generic(
         name="restore", arity=-4, since="2.6.0", flags=WRITE, keys=(OVERWRITE,), acl=("keyspace", "dangerous"),
-        summary="Makes a key of what `DUMP` has answered.",
+        summary="Makes a key of what `DUMP` has returned.",
         complexity="O(N), N being the size of the value; O(N*log(N)) for a sorted set",
         args=(
             KEY,
@@ -189,7 +189,7 @@ COMMANDS: tuple[Command, ...] = (
     sorting(
         name="sort", since="1.0.0", flags=WRITE, keys=(READ, BY_OR_GET, STORED_AT),
         args=(*SORTING, Arg("destination", "key", "STORE", optional=True, key_spec=2)),
-        summary="Sorts the elements of a list, set or sorted set, and answers or stores them.",
+        summary="Sorts the elements of a list, set or sorted set, and returns or stores them.",
     ),
     sorting(
         name="sort_ro", since="7.0.0", flags=("readonly",), keys=(READ, BY_OR_GET), args=SORTING,
@@ -201,11 +201,11 @@ COMMANDS: tuple[Command, ...] = (
     ),
     lifetime(
         name="ttl", since="1.0.0", tips=("nondeterministic_output",), history=TTL_HISTORY,
-        summary="Answers the seconds until a key expires.",
+        summary="Returns the seconds until a key expires.",
     ),
     generic(
         name="type", arity=2, since="1.0.0", flags=FAST_READ, keys=(PEEK,), args=(KEY,),
-        summary="Answers the type of the value at a key.",
+        summary="Returns the type of the value at a key.",
     ),
     counted(
         name="unlink", since="4.0.0", flags=("write", "fast"), keys=(REMOVE.to_end(),),

@@ -53,12 +53,12 @@ SHAPE = (
 
 
 def count_block(since: str = "") -> Arg:
-    """Answers COUNT with its ANY, which came with version `since` if not with the command."""
+    """Returns COUNT with its ANY, which came with version `since` if not with the command."""
     return block("count-block", integer("count", token="COUNT"), word("ANY", optional=True, since=since), optional=True)
 
 
 def stored(start_from: int) -> tuple[KeySpec, ...]:
-    """Answers the keys of a search that may store its answer behind argument `start_from`."""
+    """Returns the keys of a search that may store its result behind argument `start_from`."""
     return READ, OVERWRITE.behind("STORE", start_from), OVERWRITE.behind("STOREDIST", start_from)
 
 
@@ -78,22 +78,22 @@ COMMANDS: tuple[Command, ...] = (
     geo(
         name="geodist", arity=-4, flags=("readonly",), keys=(READ,),
         args=(KEY, Arg("member1"), Arg("member2"), one_of("unit", *UNITS, optional=True)),
-        summary="Answers the distance between two members.",
+        summary="Returns the distance between two members.",
     ),
     geo(
         name="geohash", arity=-2, flags=("readonly",), keys=(READ,), args=(KEY, MEMBERS),
-        summary="Answers the positions of members as geohash strings.",
+        summary="Returns the positions of members as geohash strings.",
         complexity=PER_MEMBER,
     ),
     geo(
         name="geopos", arity=-2, flags=("readonly",), keys=(READ,), args=(KEY, MEMBERS),
-        summary="Answers the longitudes and latitudes of members.",
+        summary="Returns the longitudes and latitudes of members.",
         complexity=PER_MEMBER,
     ),
     old_geo(
         name="georadius", arity=-6, flags=WRITE, keys=stored(6),
         args=(KEY, *POSITION, *RADIUS, *DETAILS, count_block("6.2.0"), ORDER, STORE),
-        summary="Answers or stores the members within a distance of a position.",
+        summary="Returns or stores the members within a distance of a position.",
         complexity=AROUND_COST,
         history=(ANY_CAME, UPPERCASE_UNITS),
         replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
@@ -101,7 +101,7 @@ COMMANDS: tuple[Command, ...] = (
     old_geo(
         name="georadius_ro", arity=-6, since="3.2.10", flags=("readonly",), keys=(READ,),
         args=(KEY, *POSITION, *RADIUS, *DETAILS, count_block("6.2.0"), ORDER),
-        summary="Answers the members within a distance of a position.",
+        summary="Returns the members within a distance of a position.",
         complexity=AROUND_COST,
         history=(ANY_CAME,),
         replaced_by="`GEOSEARCH` with the `BYRADIUS` argument",
@@ -109,7 +109,7 @@ COMMANDS: tuple[Command, ...] = (
     old_geo(
         name="georadiusbymember", arity=-5, flags=WRITE, keys=stored(5),
         args=(KEY, MEMBER, *RADIUS, *DETAILS, count_block(), ORDER, STORE),
-        summary="Answers or stores the members within a distance of a member.",
+        summary="Returns or stores the members within a distance of a member.",
         complexity=AROUND_COST,
         history=(UPPERCASE_UNITS,),
         replaced_by="`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
@@ -117,14 +117,14 @@ COMMANDS: tuple[Command, ...] = (
     old_geo(
         name="georadiusbymember_ro", arity=-5, since="3.2.10", flags=("readonly",), keys=(READ,),
         args=(KEY, MEMBER, *RADIUS, *DETAILS, count_block(), ORDER),
-        summary="Answers the members within a distance of a member.",
+        summary="Returns the members within a distance of a member.",
         complexity=AROUND_COST,
         replaced_by="`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
     ),
     geo(
         name="geosearch", arity=-7, since="6.2.0", flags=("readonly",), keys=(READ,),
         args=(KEY, *SHAPE, ORDER, count_block(), *DETAILS),
-        summary="Answers the members inside a circle or a box.",
+        summary="Returns the members inside a circle or a box.",
         complexity=SEARCH_COST,
         history=(UPPERCASE_UNITS,),
     ),

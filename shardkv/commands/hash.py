@@ -52,7 +52,7 @@ lifetime = partial(
 
 
 def expiration(last: Arg) -> Arg:
-    """Answers the choice of EX, PX, EXAT, PXAT and a last one of the command's own."""
+    """Returns the choice of EX, PX, EXAT, PXAT and a last one of the command's own."""
     return one_of(
         "expiration",
         integer("seconds", token="EX"),
@@ -83,22 +83,22 @@ COMMANDS: tuple[Command, ...] = (
         name="hexpireat", args=(KEY, UNIX_SECONDS, CONDITION, NUMBERED_FIELDS),
         summary="Lets fields of a hash expire at a Unix time.",
     ),
-    lifetime(name="hexpiretime", summary="Answers the Unix times when fields of a hash expire."),
+    lifetime(name="hexpiretime", summary="Returns the Unix times when fields of a hash expire."),
     hash_(
         name="hget", arity=3, since="2.0.0", flags=FAST_READ, keys=(READ,), args=(KEY, FIELD),
-        summary="Answers the value of a field.",
+        summary="Returns the value of a field.",
     ),
-    whole(name="hgetall", summary="Answers all fields of a hash with their values."),
+    whole(name="hgetall", summary="Returns all fields of a hash with their values."),
     hash_(
         name="hgetdel", arity=-5, since="8.0.0", flags=FAST_REMOVE, keys=(TAKE,), args=(KEY, NUMBERED_FIELDS),
-        summary="Answers the values of fields and deletes the fields.",
+        summary="Returns the values of fields and deletes the fields.",
         complexity=PER_FIELD,
     ),
     hash_(
         name="hgetex", arity=-5, since="8.0.0", flags=FAST_REMOVE,
         keys=(KeySpec(("RW", "access", "update"), notes="the fields' expiry times may change"),),
         args=(KEY, expiration(word("PERSIST")), NUMBERED_FIELDS),
-        summary="Answers the values of fields and sets or removes the fields' expiry times.",
+        summary="Returns the values of fields and sets or removes the fields' expiry times.",
         complexity=PER_FIELD,
     ),
     hash_(
@@ -111,14 +111,14 @@ COMMANDS: tuple[Command, ...] = (
         args=(KEY, FIELD, Arg("increment", "double")),
         summary="Adds a floating-point number to the number in a field; a missing field counts as 0.",
     ),
-    whole(name="hkeys", summary="Answers all fields of a hash."),
+    whole(name="hkeys", summary="Returns all fields of a hash."),
     hash_(
         name="hlen", arity=2, since="2.0.0", flags=FAST_READ, keys=(PEEK,), args=(KEY,),
-        summary="Answers the number of fields of a hash.",
+        summary="Returns the number of fields of a hash.",
     ),
     hash_(
         name="hmget", arity=-3, since="2.0.0", flags=FAST_READ, keys=(READ,), args=(KEY, FIELDS),
-        summary="Answers the values of several fields.",
+        summary="Returns the values of several fields.",
         complexity=PER_FIELD,
     ),
     hash_(
@@ -140,13 +140,13 @@ COMMANDS: tuple[Command, ...] = (
         name="hpexpireat", args=(KEY, UNIX_MILLISECONDS, CONDITION, NUMBERED_FIELDS),
         summary="Lets fields of a hash expire at a Unix time in milliseconds.",
     ),
-    lifetime(name="hpexpiretime", summary="Answers the Unix times, in milliseconds, when fields of a hash expire."),
-    lifetime(name="hpttl", summary="Answers the milliseconds until fields of a hash expire."),
+    lifetime(name="hpexpiretime", summary="Returns the Unix times, in milliseconds, when fields of a hash expire."),
+    lifetime(name="hpttl", summary="Returns the milliseconds until fields of a hash expire."),
     hash_(
         name="hrandfield", arity=-2, since="6.2.0", flags=("readonly",), keys=(READ,),
         args=(KEY, block("options", integer("count"), word("WITHVALUES", optional=True), optional=True)),
-        summary="Answers random fields of a hash.",
-        complexity="O(N), N being the number of fields answered",
+        summary="Returns random fields of a hash.",
+        complexity="O(N), N being the number of fields returned",
         tips=("nondeterministic_output",),
     ),
     hash_(
@@ -178,8 +178,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     hash_(
         name="hstrlen", arity=3, since="3.2.0", flags=FAST_READ, keys=(PEEK,), args=(KEY, FIELD),
-        summary="Answers the length of the value of a field.",
+        summary="Returns the length of the value of a field.",
     ),
-    lifetime(name="httl", summary="Answers the seconds until fields of a hash expire."),
-    whole(name="hvals", summary="Answers all values of a hash."),
+    lifetime(name="httl", summary="Returns the seconds until fields of a hash expire."),
+    whole(name="hvals", summary="Returns all values of a hash."),
 )

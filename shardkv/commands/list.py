@@ -42,7 +42,7 @@ pushing = partial(
 popping = partial(
     list_, arity=-2, since="1.0.0", flags=FAST_REMOVE, keys=(TAKE,),
     args=(KEY, integer("count", optional=True, since="6.2.0")),
-    complexity="O(N), N being the number of elements answered",
+    complexity="O(N), N being the number of elements returned",
     history=(("6.2.0", "The argument `count` came."),),
 )
 MANY_ELEMENTS = "More than one `element` may be given."
@@ -50,7 +50,7 @@ MANY_ELEMENTS = "More than one `element` may be given."
 COMMANDS: tuple[Command, ...] = (
     list_(
         name="lindex", arity=3, since="1.0.0", flags=("readonly",), keys=(READ,), args=(KEY, integer("index")),
-        summary="Answers the element at an index.",
+        summary="Returns the element at an index.",
         complexity=BY_INDEX,
     ),
     list_(
@@ -61,18 +61,18 @@ COMMANDS: tuple[Command, ...] = (
     ),
     list_(
         name="llen", arity=2, since="1.0.0", flags=FAST_READ, keys=(PEEK,), args=(KEY,),
-        summary="Answers the length of a list.",
+        summary="Returns the length of a list.",
     ),
     list_(
         name="lmove", arity=5, since="6.2.0", flags=WRITE, keys=(TAKE, EXTEND.at(2)),
         args=(*FROM_TO, one_of("wherefrom", *ENDS), one_of("whereto", *ENDS)),
-        summary="Moves an element from an end of a list to an end of a list, and answers it.",
+        summary="Moves an element from an end of a list to an end of a list, and returns it.",
     ),
     list_(
         name="lmpop", arity=-4, since="7.0.0", flags=("write",), keys=(TAKE.counted(),),
         args=(integer("numkeys"), KEYS, one_of("where", *ENDS), COUNT),
         summary="Takes elements off an end of the first of some lists that exists.",
-        complexity="O(N+M), N being the number of keys and M the number of elements answered",
+        complexity="O(N+M), N being the number of keys and M the number of elements returned",
     ),
     popping(name="lpop", summary="Takes elements off the left end of a list."),
     list_(
@@ -84,7 +84,7 @@ COMMANDS: tuple[Command, ...] = (
             integer("num-matches", token="COUNT", optional=True),
             integer("len", token="MAXLEN", optional=True),
         ),
-        summary="Answers where in a list an element stands.",
+        summary="Returns where in a list an element stands.",
         complexity="O(N), N being the number of elements looked at",
     ),
     pushing(
@@ -97,8 +97,8 @@ COMMANDS: tuple[Command, ...] = (
     ),
     list_(
         name="lrange", arity=4, since="1.0.0", flags=("readonly",), keys=(READ,), args=RANGE,
-        summary="Answers a range of elements.",
-        complexity="O(log(N)+M), N being the length of the list and M the number of elements answered",
+        summary="Returns a range of elements.",
+        complexity="O(log(N)+M), N being the length of the list and M the number of elements returned",
     ),
     list_(
         name="lrem", arity=4, since="1.0.0", flags=("write",), keys=(SHRINK,), args=(KEY, integer("count"), ELEMENT),
@@ -118,7 +118,7 @@ COMMANDS: tuple[Command, ...] = (
     popping(name="rpop", summary="Takes elements off the right end of a list."),
     list_(
         name="rpoplpush", arity=3, since="1.2.0", flags=WRITE, keys=(TAKE, EXTEND.at(2)), args=FROM_TO,
-        summary="Moves the last element of a list to the left end of a list, and answers it.",
+        summary="Moves the last element of a list to the left end of a list, and returns it.",
         doc_flags=("deprecated",), deprecated_since="6.2.0",
         replaced_by="`LMOVE` with the `RIGHT` and `LEFT` arguments",
     ),

@@ -28,25 +28,25 @@ COMMAND_SUBCOMMANDS: tuple[Command, ...] = (
     about_commands(name="count", arity=2, since="2.8.13", summary="Counts the commands."),
     about_commands(
         name="docs", arity=-2, since="7.0.0", args=NAMES, tips=ANY_ORDER, complexity=NAMED_COST,
-        summary="Answers the documentation of all commands, or of some.",
+        summary="Returns the documentation of all commands, or of some.",
     ),
     about_commands(
         name="getkeys", arity=-3, since="2.8.13", args=SOME_COMMAND, complexity=ARGUMENTS_COST,
-        summary="Answers which arguments of a command are keys.",
+        summary="Returns which arguments of a command are keys.",
     ),
     about_commands(
         name="getkeysandflags", arity=-3, since="7.0.0", args=SOME_COMMAND, complexity=ARGUMENTS_COST,
-        summary="Answers which arguments of a command are keys, and what becomes of them.",
+        summary="Returns which arguments of a command are keys, and what becomes of them.",
     ),
     about_commands(name="help", arity=2, since="5.0.0", summary="Tells what the subcommands do."),
     about_commands(
         name="info", arity=-2, since="2.8.13", args=NAMES, tips=ANY_ORDER, complexity=NAMED_COST,
-        summary="Answers the table's entries of all commands, or of some.",
+        summary="Returns the table's entries of all commands, or of some.",
         history=(("7.0.0", "Without a name it tells of all commands."),),
     ),
     about_commands(
         name="list", arity=-2, since="7.0.0", tips=ANY_ORDER, complexity=COMMANDS_COST,
-        summary="Answers the names of commands.",
+        summary="Returns the names of commands.",
         args=(
             one_of(
                 "filterby",
@@ -62,7 +62,7 @@ COMMAND_SUBCOMMANDS: tuple[Command, ...] = (
 CONFIG_SUBCOMMANDS: tuple[Command, ...] = (
     config(
         name="get", arity=-3, since="2.0.0", args=(Arg("parameter", multiple=True),),
-        summary="Answers settings by name or pattern.",
+        summary="Returns settings by name or pattern.",
         complexity="O(N), N being the number of names given",
         history=(("7.0.0", "More than one name may be given."),),
     ),
@@ -92,7 +92,7 @@ MEMORY_SUBCOMMANDS: tuple[Command, ...] = (
     server(name="help", arity=2, since="4.0.0", flags=("loading", "stale"), summary="Tells what the subcommands do."),
     server(
         name="malloc-stats", arity=2, since="4.0.0", tips=SPECIAL,
-        summary="Answers the allocator's own statistics.",
+        summary="Returns the allocator's own statistics.",
         complexity="That of the allocator's report.",
     ),
     server(
@@ -100,10 +100,10 @@ MEMORY_SUBCOMMANDS: tuple[Command, ...] = (
         summary="Gives free memory back to the system.",
         complexity="O(N), N being the number of free blocks",
     ),
-    server(name="stats", arity=2, since="4.0.0", tips=SPECIAL, summary="Answers what memory is used for."),
+    server(name="stats", arity=2, since="4.0.0", tips=SPECIAL, summary="Returns what memory is used for."),
     server(
         name="usage", arity=-3, since="4.0.0", flags=("readonly",), keys=(PEEK.at(2),), route=Route.KEYED,
-        summary="Answers the bytes a key and its value take.",
+        summary="Returns the bytes a key and its value take.",
         complexity="O(N), N being the number of samples",
         args=(KEY, integer("count", token="SAMPLES", optional=True)),
     ),
@@ -112,7 +112,7 @@ MEMORY_SUBCOMMANDS: tuple[Command, ...] = (
 COMMANDS: tuple[Command, ...] = (
     about_commands(
         name="command", arity=-1, since="2.8.13", tips=ANY_ORDER, complexity=COMMANDS_COST,
-        summary="Answers the table's entries of all commands.",
+        summary="Returns the table's entries of all commands.",
         subcommands=COMMAND_SUBCOMMANDS,
     ),
     server(
@@ -142,14 +142,14 @@ COMMANDS: tuple[Command, ...] = (
     ),
     server(
         name="info", arity=-1, since="1.0.0", flags=("loading", "stale"), acl=("dangerous",),
-        summary="Answers facts and figures about the server.",
+        summary="Returns facts and figures about the server.",
         args=(Arg("section", multiple=True, optional=True),),
         history=(("7.0.0", "More than one section may be given."),),
         tips=SPECIAL,
     ),
     server(
         name="lastsave", arity=1, since="1.0.0", flags=("loading", "stale", "fast"), acl=("admin", "dangerous"),
-        summary="Answers the Unix time at which the data was last saved.",
+        summary="Returns the Unix time at which the data was last saved.",
         tips=("nondeterministic_output",),
     ),
     server(
@@ -165,7 +165,7 @@ COMMANDS: tuple[Command, ...] = (
     server(
         name="role", arity=1, since="2.8.12", flags=("noscript", "loading", "stale", "fast"),
         acl=("admin", "dangerous"),
-        summary="Answers the server's part in replication.",
+        summary="Returns the server's part in replication.",
     ),
     server(
         name="shutdown", arity=-1, since="1.0.0",
@@ -186,7 +186,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     server(
         name="time", arity=1, since="2.6.0", flags=("loading", "stale", "fast"),
-        summary="Answers the Unix time: seconds, and microseconds of the second.",
+        summary="Returns the Unix time: seconds, and microseconds of the second.",
         tips=("nondeterministic_output",),
     ),
 )

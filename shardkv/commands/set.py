@@ -36,7 +36,7 @@ PER_MEMBER = "O(N), N being the number of members named"
 ALL_MEMBERS = "O(N), N being the number of members of all the sets"
 INTERSECTING = "O(N*M), N being the size of the smallest set and M the number of sets"
 MANY_MEMBERS = (("2.4.0", "More than one `member` may be given."),)
-RANDOM_COST = "O(N), N being the number of members answered"
+RANDOM_COST = "O(N), N being the number of members returned"
 
 combining = partial(
     set_, arity=-2, since="1.0.0", flags=("readonly",), keys=(READ.to_end(),), args=(KEYS,),
@@ -55,16 +55,16 @@ COMMANDS: tuple[Command, ...] = (
     ),
     set_(
         name="scard", arity=2, since="1.0.0", flags=FAST_READ, keys=(PEEK,), args=(KEY,),
-        summary="Answers the number of members of a set.",
+        summary="Returns the number of members of a set.",
     ),
     combining(
-        name="sdiff", complexity=ALL_MEMBERS, summary="Answers the members of the first set that no other set has."
+        name="sdiff", complexity=ALL_MEMBERS, summary="Returns the members of the first set that no other set has."
     ),
     storing(
         name="sdiffstore", complexity=ALL_MEMBERS,
         summary="Stores the members of the first set that no other set has.",
     ),
-    combining(name="sinter", complexity=INTERSECTING, summary="Answers the members that several sets share."),
+    combining(name="sinter", complexity=INTERSECTING, summary="Returns the members that several sets share."),
     set_(
         name="sintercard", arity=-3, since="7.0.0", flags=("readonly",), keys=(READ.counted(),),
         args=(integer("numkeys"), KEYS, integer("limit", token="LIMIT", optional=True)),
@@ -81,7 +81,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     set_(
         name="smembers", arity=2, since="1.0.0", flags=("readonly",), keys=(READ,), args=(KEY,),
-        summary="Answers all members of a set.",
+        summary="Returns all members of a set.",
         complexity="O(N), N being the number of members of the set",
         tips=("nondeterministic_output_order",),
     ),
@@ -105,7 +105,7 @@ COMMANDS: tuple[Command, ...] = (
     set_(
         name="srandmember", arity=-2, since="1.0.0", flags=("readonly",), keys=(READ,),
         args=(KEY, integer("count", optional=True, since="2.6.0")),
-        summary="Answers random members of a set.",
+        summary="Returns random members of a set.",
         complexity=RANDOM_COST,
         history=(("2.6.0", "The argument `count` came."),),
         tips=("nondeterministic_output",),
@@ -122,6 +122,6 @@ COMMANDS: tuple[Command, ...] = (
         complexity=SCAN_COST,
         tips=("nondeterministic_output",),
     ),
-    combining(name="sunion", complexity=ALL_MEMBERS, summary="Answers the members of several sets together."),
+    combining(name="sunion", complexity=ALL_MEMBERS, summary="Returns the members of several sets together."),
     storing(name="sunionstore", complexity=ALL_MEMBERS, summary="Stores the members of several sets together."),
 )

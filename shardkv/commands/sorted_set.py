@@ -55,7 +55,7 @@ ALL_SETS = "N being the size of all the sorted sets and M that of the result"
 UNITING = f"O(N)+O(M*log(M)), {ALL_SETS}"
 SUBTRACTING = "O(N)+O(M*log(M)), N being the size of all the sorted sets and M that of the first one"
 INTERSECTING = "O(N*K)+O(M*log(M)), N being the size of the smallest of K sorted sets and M that of the result"
-ANSWERING = "O(log(N)+M), N being the size of the sorted set and M the number of members answered"
+ANSWERING = "O(log(N)+M), N being the size of the sorted set and M the number of members returned"
 REMOVING = "O(log(N)+M), N being the size of the sorted set and M the number of members removed"
 EACH_MEMBER = "O(M*log(N)), N being the size of the sorted set and M the number of members named"
 
@@ -63,7 +63,7 @@ combining = partial(sorted_set, arity=-3, since="6.2.0", flags=("readonly",), ke
 storing = partial(sorted_set, arity=-4, flags=WRITE, keys=(OVERWRITE, READ.at(2).counted()))
 popping = partial(
     sorted_set, arity=-2, since="5.0.0", flags=FAST_REMOVE, keys=(TAKE,), args=(KEY, integer("count", optional=True)),
-    complexity="O(M*log(N)), N being the size of the sorted set and M the number of members answered",
+    complexity="O(M*log(N)), N being the size of the sorted set and M the number of members returned",
 )
 ranged = partial(sorted_set, arity=-4, flags=("readonly",), keys=(READ,), complexity=ANSWERING)
 old_ranged = partial(ranged, doc_flags=("deprecated",), deprecated_since="6.2.0")
@@ -95,7 +95,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     sorted_set(
         name="zcard", arity=2, since="1.2.0", flags=FAST_READ, keys=(PEEK,), args=(KEY,),
-        summary="Answers the number of members of a sorted set.",
+        summary="Returns the number of members of a sorted set.",
         complexity="O(1)",
     ),
     sorted_set(
@@ -104,7 +104,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     combining(
         name="zdiff", args=(*NUMBERED_KEYS, WITH_SCORES), complexity=SUBTRACTING,
-        summary="Answers the members of the first sorted set that no other one has.",
+        summary="Returns the members of the first sorted set that no other one has.",
     ),
     storing(
         name="zdiffstore", since="6.2.0", args=STORED, complexity=SUBTRACTING,
@@ -117,7 +117,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     combining(
         name="zinter", args=(*NUMBERED_KEYS, *WEIGHTED, WITH_SCORES), complexity=INTERSECTING,
-        summary="Answers the members that several sorted sets share.",
+        summary="Returns the members that several sorted sets share.",
     ),
     combining(
         name="zintercard", since="7.0.0", args=(*NUMBERED_KEYS, integer("limit", token="LIMIT", optional=True)),
@@ -137,11 +137,11 @@ COMMANDS: tuple[Command, ...] = (
         args=(*NUMBERED_KEYS, one_of("where", word("MIN"), word("MAX")), COUNT),
         summary="Takes the members with the lowest or highest scores out of the first of some sorted sets that exists.",
         complexity="O(K)+O(M*log(N)), K being the number of keys, N the size of the sorted set and M the number of "
-        "members answered",
+        "members returned",
     ),
     sorted_set(
         name="zmscore", arity=-3, since="6.2.0", flags=FAST_READ, keys=(READ,), args=(KEY, MEMBERS),
-        summary="Answers the scores of several members.",
+        summary="Returns the scores of several members.",
         complexity="O(N), N being the number of members named",
     ),
     popping(name="zpopmax", summary="Takes the members with the highest scores out of a sorted set."),
@@ -149,8 +149,8 @@ COMMANDS: tuple[Command, ...] = (
     sorted_set(
         name="zrandmember", arity=-2, since="6.2.0", flags=("readonly",), keys=(READ,),
         args=(KEY, block("options", integer("count"), WITH_SCORES, optional=True)),
-        summary="Answers random members of a sorted set.",
-        complexity="O(N), N being the number of members answered",
+        summary="Returns random members of a sorted set.",
+        complexity="O(N), N being the number of members returned",
         tips=("nondeterministic_output",),
     ),
     ranged(
@@ -164,18 +164,18 @@ COMMANDS: tuple[Command, ...] = (
             block("limit", integer("offset"), integer("count"), token="LIMIT", optional=True, since="6.2.0"),
             WITH_SCORES,
         ),
-        summary="Answers a range of members, by rank, by score or lexicographically.",
+        summary="Returns a range of members, by rank, by score or lexicographically.",
         history=(("6.2.0", "The options `REV`, `BYSCORE`, `BYLEX` and `LIMIT` came."),),
     ),
     old_ranged(
         name="zrangebylex", since="2.8.9", args=(KEY, *WORDS, LIMIT),
-        summary="Answers the members in a lexicographic range.",
+        summary="Returns the members in a lexicographic range.",
         replaced_by="`ZRANGE` with the `BYLEX` argument",
     ),
     old_ranged(
         name="zrangebyscore", since="1.0.5",
         args=(KEY, *SCORES, word("WITHSCORES", optional=True, since="2.0.0"), LIMIT),
-        summary="Answers the members with scores in a range.",
+        summary="Returns the members with scores in a range.",
         history=(("2.0.0", "The option `WITHSCORES` came."),),
         replaced_by="`ZRANGE` with the `BYSCORE` argument",
     ),
@@ -192,7 +192,7 @@ COMMANDS: tuple[Command, ...] = (
         summary="Stores a range of members, by rank, by score or lexicographically.",
         complexity="O(log(N)+M), N being the size of the sorted set and M the number of members stored",
     ),
-    ranking(name="zrank", summary="Answers the place of a member, the lowest score being first."),
+    ranking(name="zrank", summary="Returns the place of a member, the lowest score being first."),
     sorted_set(
         name="zrem", arity=-3, since="1.2.0", flags=FAST_REMOVE, keys=(SHRINK,), args=(KEY, MEMBERS),
         summary="Removes members of a sorted set, and the sorted set with its last member.",
@@ -213,21 +213,21 @@ COMMANDS: tuple[Command, ...] = (
     ),
     old_ranged(
         name="zrevrange", since="1.2.0", args=(KEY, *RANKS, WITH_SCORES),
-        summary="Answers a range of members by rank, the highest score being first.",
+        summary="Returns a range of members by rank, the highest score being first.",
         replaced_by="`ZRANGE` with the `REV` argument",
     ),
     old_ranged(
         name="zrevrangebylex", since="2.8.9", args=(KEY, *WORDS[::-1], LIMIT),
-        summary="Answers the members in a lexicographic range, the last being first.",
+        summary="Returns the members in a lexicographic range, the last being first.",
         replaced_by="`ZRANGE` with the `REV` and `BYLEX` arguments",
     ),
     old_ranged(
         name="zrevrangebyscore", since="2.2.0", args=(KEY, *SCORES[::-1], WITH_SCORES, LIMIT),
-        summary="Answers the members with scores in a range, the highest score being first.",
+        summary="Returns the members with scores in a range, the highest score being first.",
         history=(("2.1.6", "`min` and `max` may be exclusive."),),
         replaced_by="`ZRANGE` with the `REV` and `BYSCORE` arguments",
     ),
-    ranking(name="zrevrank", summary="Answers the place of a member, the highest score being first."),
+    ranking(name="zrevrank", summary="Returns the place of a member, the highest score being first."),
     sorted_set(
         name="zscan", arity=-3, since="2.8.0", flags=("readonly",), keys=(READ,), args=CURSOR,
         summary="Goes through the members and scores of a sorted set, some at each call.",
@@ -236,12 +236,12 @@ COMMANDS: tuple[Command, ...] = (
     ),
     sorted_set(
         name="zscore", arity=3, since="1.2.0", flags=FAST_READ, keys=(READ,), args=(KEY, MEMBER),
-        summary="Answers the score of a member.",
+        summary="Returns the score of a member.",
         complexity="O(1)",
     ),
     combining(
         name="zunion", args=(*NUMBERED_KEYS, *WEIGHTED, WITH_SCORES), complexity=UNITING,
-        summary="Answers the members of several sorted sets together.",
+        summary="Returns the members of several sorted sets together.",
     ),
     storing(
         name="zunionstore", since="2.0.0", args=(*STORED, *WEIGHTED), complexity=UNITING,

@@ -51,13 +51,13 @@ STREAMS = block("streams", KEYS, IDS, token="STREAMS")
 BLOCK = integer("milliseconds", token="BLOCK", optional=True)
 
 EXCLUSIVE_CAME = (("6.2.0", "Ranges may be exclusive."),)
-ANSWERING = "O(log(N)+M), N being the length of the stream and M the number of entries answered"
+ANSWERING = "O(log(N)+M), N being the length of the stream and M the number of entries returned"
 PER_ID = "O(log(N)) for each ID, N being the length of the stream"
 UNSTEADY = ("nondeterministic_output",)
 
 
 def behind_streams(start_from: int) -> KeySpec:
-    """Answers the keys that are the first half of what follows STREAMS."""
+    """Returns the keys that are the first half of what follows STREAMS."""
     return KeySpec(("RO", "access"), index=None, keyword="STREAMS", start_from=start_from, last=-1, limit=2)
 
 
@@ -90,7 +90,7 @@ COMMANDS: tuple[Command, ...] = (
         args=(KEY, GROUP, CONSUMER, Arg("min-idle-time"), Arg("start"), COUNT, word("JUSTID", optional=True)),
         summary="Gives a consumer the entries that others have left pending for long.",
         complexity="O(N), N being the number of pending entries looked at",
-        history=(("7.0.0", "The IDs of deleted entries, which are no longer pending, joined the answer."),),
+        history=(("7.0.0", "The IDs of deleted entries, which are no longer pending, joined the reply."),),
         tips=UNSTEADY,
     ),
     stream(
@@ -182,7 +182,7 @@ COMMANDS: tuple[Command, ...] = (
                 name="stream", arity=-3, flags=("readonly",), keys=(READ.at(2),),
                 args=(KEY, block("full-block", word("FULL"), COUNT, optional=True)),
                 summary="Tells of a stream.",
-                complexity="O(1); with `FULL` O(N), N being the number of entries and pending entries answered",
+                complexity="O(1); with `FULL` O(N), N being the number of entries and pending entries returned",
                 history=(
                     ("6.0.0", "The option `FULL` came."),
                     (
@@ -197,7 +197,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     stream(
         name="xlen", arity=2, flags=FAST_READ, keys=(PEEK,), args=(KEY,),
-        summary="Answers the number of entries of a stream.",
+        summary="Returns the number of entries of a stream.",
     ),
     stream(
         name="xpending", arity=-3, flags=("readonly",), keys=(READ,),
@@ -221,13 +221,13 @@ COMMANDS: tuple[Command, ...] = (
     ),
     stream(
         name="xrange", arity=-4, flags=("readonly",), keys=(READ,), args=(KEY, Arg("start"), Arg("end"), COUNT),
-        summary="Answers the entries in a range of IDs.",
+        summary="Returns the entries in a range of IDs.",
         complexity=ANSWERING,
         history=EXCLUSIVE_CAME,
     ),
     stream(
         name="xread", arity=-4, flags=("readonly", "blocking"), keys=(behind_streams(1),), args=(COUNT, BLOCK, STREAMS),
-        summary="Answers the entries of streams behind given IDs.",
+        summary="Returns the entries of streams behind given IDs.",
         complexity=ANSWERING,
     ),
     stream(
@@ -235,12 +235,12 @@ COMMANDS: tuple[Command, ...] = (
         args=(
             block("group-block", GROUP, CONSUMER, token="GROUP"), COUNT, BLOCK, word("NOACK", optional=True), STREAMS,
         ),
-        summary="Answers entries of streams to a consumer of a group, new ones or those pending.",
+        summary="Returns entries of streams to a consumer of a group, new ones or those pending.",
         complexity=ANSWERING,
     ),
     stream(
         name="xrevrange", arity=-4, flags=("readonly",), keys=(READ,), args=(KEY, Arg("end"), Arg("start"), COUNT),
-        summary="Answers the entries in a range of IDs, the last being first.",
+        summary="Returns the entries in a range of IDs, the last being first.",
         complexity=ANSWERING,
         history=EXCLUSIVE_CAME,
     ),

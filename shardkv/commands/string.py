@@ -34,11 +34,11 @@ old_string = partial(string, doc_flags=("deprecated",))
 VALUE = Arg("value")
 PAIRS = block("data", KEY, VALUE, multiple=True)
 RANGE = (KEY, integer("start"), integer("end"))
-SUBSTRING_COST = "O(N), N being the length of the answer; O(1) for short strings"
+SUBSTRING_COST = "O(N), N being the length of the reply; O(1) for short strings"
 
 
 def expiration(since: str = "", since_at: str = "", **more: Arg) -> Arg:
-    """Answers the choice of EX, PX, EXAT, PXAT and a last one of the command's own."""
+    """Returns the choice of EX, PX, EXAT, PXAT and a last one of the command's own."""
     return one_of(
         "expiration",
         integer("seconds", token="EX", since=since),
@@ -66,25 +66,25 @@ COMMANDS: tuple[Command, ...] = (
     ),
     string(
         name="get", arity=2, since="1.0.0", flags=FAST_READ, keys=(READ,), args=(KEY,),
-        summary="Answers the string at a key.",
+        summary="Returns the string at a key.",
     ),
     string(
         name="getdel", arity=2, since="6.2.0", flags=("write", "fast"), keys=(TAKE,), args=(KEY,),
-        summary="Answers the string at a key and deletes the key.",
+        summary="Returns the string at a key and deletes the key.",
     ),
     string(
         name="getex", arity=-2, since="6.2.0", flags=("write", "fast"), args=(KEY, expiration(persist=word("PERSIST"))),
         keys=(KeySpec(("RW", "access", "update"), notes="the expiry time may change"),),
-        summary="Answers the string at a key and sets or removes the key's expiry time.",
+        summary="Returns the string at a key and sets or removes the key's expiry time.",
     ),
     string(
         name="getrange", arity=4, since="2.4.0", flags=("readonly",), keys=(READ,), args=RANGE,
-        summary="Answers a part of the string at a key.",
+        summary="Returns a part of the string at a key.",
         complexity=SUBSTRING_COST,
     ),
     old_string(
         name="getset", arity=3, since="1.0.0", flags=FAST_WRITE, keys=(READ_CHANGE,), args=(KEY, VALUE),
-        summary="Sets a key to a new string and answers the old one.",
+        summary="Sets a key to a new string and returns the old one.",
         deprecated_since="6.2.0", replaced_by="`SET` with the `!GET` argument",
     ),
     string(
@@ -115,7 +115,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     string(
         name="mget", arity=-2, since="1.0.0", flags=FAST_READ, keys=(READ.to_end(),), args=(KEYS,),
-        summary="Answers the strings at several keys, as of one moment.",
+        summary="Returns the strings at several keys, as of one moment.",
         complexity="O(N), N being the number of keys",
         tips=("request_policy:multi_shard",), route=Route.SPLIT, join=Join.ARRAY,
     ),
@@ -172,11 +172,11 @@ COMMANDS: tuple[Command, ...] = (
     ),
     string(
         name="strlen", arity=2, since="2.2.0", flags=FAST_READ, keys=(PEEK,), args=(KEY,),
-        summary="Answers the length of the string at a key.",
+        summary="Returns the length of the string at a key.",
     ),
     old_string(
         name="substr", arity=4, since="1.0.0", flags=("readonly",), keys=(READ,), args=RANGE,
-        summary="Answers a part of the string at a key.",
+        summary="Returns a part of the string at a key.",
         complexity=SUBSTRING_COST,
         deprecated_since="2.0.0", replaced_by="`GETRANGE`",
     ),

@@ -1,6 +1,6 @@
 """Types of directives: how a text is read, and the canonical text and typed value it has.
 
-A kind's `parse` takes the arguments as the user wrote them and answers the canonical text, the one CONFIG GET prints.
+A kind's `parse` takes the arguments as the user wrote them and returns the canonical text, the one CONFIG GET prints.
 It raises ValueError with Redis's wording. `value` turns canonical text into what code works with.
 """
 from __future__ import annotations

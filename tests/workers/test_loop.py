@@ -408,7 +408,7 @@ def test_a_reply_in_pieces_is_whole_whenever_the_worker_dies(tmp_path: Path) -> 
     with instance(tmp_path) as made:
         for number in range(30):
             made.send((b"append", b"{k}long", b"%05d" % number * 20_000))
-        made.settle(30)
+            made.settle(number + 1)
         made.file_limit = 65536  # no segment can be made
         text = b"".join(b"%05d" % number * 20_000 for number in range(30))
         sent = 30
@@ -439,16 +439,17 @@ def test_a_reply_in_pieces_survives_a_death_at_each_store(tmp_path: Path) -> Non
             made.send((b"strlen", b"{k}long"))
             sent += 2
             made.settle(sent)
-            assert made.replies[-2:] == [(sent - 2, b"$300000\r\n" + b"x" * 300_000 + b"\r\n"), (sent - 1, b":300000\r\n")]
+            whole = b"$300000\r\n" + b"x" * 300_000 + b"\r\n"
+            assert made.replies[-2:] == [(sent - 2, whole), (sent - 1, b":300000\r\n")]
             died = made.deaths > 0
         assert crash > 3
 
 
 def test_while_a_reply_is_in_pieces_other_acceptors_are_served(tmp_path: Path) -> None:
     with instance(tmp_path) as made:
-        for _ in range(30):
+        for number in range(30):
             made.send((b"append", b"{k}long", b"x" * 100_000))
-        made.settle(30)
+            made.settle(number + 1)
         made.file_limit = 65536
         made.start_over()
         made.send((b"get", b"{k}long"))

@@ -24,8 +24,8 @@ Invariants
  7. Crash points (`crash_after`, tests only) lie before and after each journal entry, at the commit, and in what
     follows it.
  8. In a full file system, and at the end of the address space, a transaction still commits that leaves no more bytes in
-    use than it found, writes at most `journal_reserve` to the journal (a 64th of the heap, 1 to 64 MiB) and allocates at
-    most `heap_reserve` on its way (a quarter of that). Taking out a key, field or member takes about 20 bytes of
+    use than it found, writes at most `journal_reserve` to the journal (a 64th of the heap, 1 to 64 MiB), and allocates
+    at most `heap_reserve` on its way (a quarter of that). Taking out a key, field or member takes about 20 bytes of
     journal, a member of a sorted set 45 and some 10 of heap; a list's or stream's elements less than 4. So at 1 MiB a
     command deletes 50,000 keys or 20,000 members of a sorted set; what unlinks a key or database as a whole, expiry and
     freeing in steps need little whatever the size. Beyond that a command is OutOfMemory, rolled back whole.

@@ -36,7 +36,7 @@ CAPACITY_MIN = 1 << 20              # bytes of heap that `capacity` may ask for
 CAPACITY_DEFAULT_MIN = GIB
 CAPACITY_MAX = 768 * GIB            # keeps every offset below 2^40
 JOURNAL_MIN = 64 << 20
-FIRST_PAGES = 128                   # of the heap, provided with the arena: the reserve, and what an empty keyspace takes
+FIRST_PAGES = 128                   # of the heap, provided with the arena: the reserve, and what an empty keyspace has
 ALIGN = HEADER_BYTES
 
 

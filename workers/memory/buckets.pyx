@@ -35,7 +35,7 @@ cdef uint64_t buckets_moved() noexcept:
 
 
 cdef uint64_t gather(BucketHeader *header, uint64_t *into) noexcept:
-    """Copies the words in use, in order; answers how many."""
+    """Copies the words in use, in order; returns how many."""
     cdef uint64_t *slots = bucket_slots(header)
     cdef uint64_t at = 0, count = 0
     while count < header.used:
@@ -46,7 +46,7 @@ cdef uint64_t gather(BucketHeader *header, uint64_t *into) noexcept:
 
 
 cdef uint64_t extent(const uint64_t *words, uint64_t count, uint64_t slots) noexcept:
-    """Answers how many slots and spill slots the words take when `slots` can be homes."""
+    """Returns how many slots and spill slots the words take when `slots` can be homes."""
     cdef uint64_t index, home, end = 0
     for index in range(count):
         home = home_of(slot_tag(words[index]), slots)
@@ -90,7 +90,7 @@ cdef uint64_t lay_out(
 cdef uint64_t lay_out_if_room(
     Arena arena, const uint64_t *words, uint64_t count, uint64_t slots, uint32_t depth, int64_t earliest
 ) except? 0:
-    """As lay_out, but answers 0 when the arena is full: what only saves memory must not keep anyone from deleting."""
+    """As lay_out, but returns 0 when the arena is full: what only saves memory must not keep anyone from deleting."""
     reserve_journal(arena)
     try:
         return lay_out(arena, words, count, slots, default_spill(slots), depth, earliest)
@@ -279,7 +279,7 @@ cdef int buckets_tidy(Arena arena, uint64_t root, uint64_t hash) except -1:
 
 
 cdef bint merge(Arena arena, uint64_t root, uint64_t hash) except -1:
-    """Merges the bucket of `hash` and its other half if both have few entries; answers whether it did."""
+    """Merges the bucket of `hash` and its other half if both have few entries; returns whether it did."""
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef uint64_t *directory = directory_words(arena, table)
     cdef BucketHeader *low = bucket_at(arena, word_bucket(directory[directory_index(hash, table.depth)]))

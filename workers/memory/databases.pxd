@@ -60,7 +60,7 @@ cdef class Databases:
     # Does not (TYPE, TTL, OBJECT, EXISTS).
     cdef int peek(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1
     # Before a batch of lookups: asks for the cache lines of the first step, then (a few lookups later) of the second,
-    # which answers the entry that the lookup is likely to find, or 0.
+    # which returns the entry that the lookup is likely to find, or 0.
     cdef void prefetch_slot(self, int db, uint64_t hash) noexcept
     cdef uint64_t prefetch_entry(self, int db, uint64_t hash) noexcept
     # Collections. The commands own what is in the block; the keyspace owns the key, and frees, copies and measures all.

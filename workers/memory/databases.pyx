@@ -124,7 +124,7 @@ cdef class Databases:
         int64_t expiry
     ) except NULL:
         """Writes a new entry, in the place of the old one if there is one, whose block is freed (what its value owns
-        is not). Answers where the value goes, of which there may be up to `room` bytes later."""
+        is not). Returns where the value goes, of which there may be up to `room` bytes later."""
         cdef uint64_t size = entry_size(length, value_length if value_length > room else room, expiry >= 0)
         cdef uint64_t offset = self.arena.alloc(size), old = found.entry.offset
         cdef uint32_t clock = found.entry.clock if found.exists else self.clock
@@ -250,7 +250,7 @@ cdef class Databases:
         return self.relocate(db, found, key, length) if found.changes != self.changes else 0
 
     cdef inline bint still_there(self, int db, Found *found) except -1:
-        """As settle, for what only changes a key that exists; answers whether it does."""
+        """As settle, for what only changes a key that exists; returns whether it does."""
         if found.exists:
             self.settle(db, found, found.entry.key, found.entry.key_length)
         return found.exists

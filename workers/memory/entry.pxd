@@ -1,4 +1,5 @@
-"""Entry: a key with its value in one block; also an item of a collection: a hash's field, a set's or sorted set's member.
+"""Entry: a key with its value in one block; also an item of a collection: a hash's field, a set's or sorted set's
+member.
 
 An entry has one of two forms. A key has the first, as its clock is kept; and so has an item with an expiry, or that is
 longer than the second allows:

@@ -3,8 +3,9 @@
 Journal entry, written so that the journal can be walked backwards: the old bytes padded to 8, then one word
 `offset << 16 | length`. Longer saves are cut into pieces of at most SAVE_MAX bytes. Saving a word is 16 bytes.
 
-A transaction that has written JOURNAL_FEW bytes remembers from there on which words it has saved, in private memory, and
-saves none twice: so what goes through many items one by one writes each node, bitmap and counter that they share once.
+A transaction that has written JOURNAL_FEW bytes remembers from there on which words it has saved, in private memory,
+and saves none twice: so what goes through many items one by one writes each node, bitmap and counter that they share
+once.
 
 Invariants
  1. An entry is complete, then `journal_used` covers it, then the caller may change the bytes: compiler barriers keep
@@ -20,9 +21,9 @@ Invariants
     again: `transaction` tells one transaction from all others of this process.
  6. `fresh` is the root of a table that this transaction has made, root and all, or 0. What it is made of is given back
     by a rollback, so nothing in it is saved. `begin` forgets it; so must whatever undoes a part of a transaction.
- 7. The first `journal_reserve(backed_pages)` bytes of the journal are provided from the arena's making to its end, a part
-    of the heap that grows with it: the heap grows only where the journal can. So in a full file system whatever writes
-    no more than that still works. The bound is stated in arena.pxd.
+ 7. The first `journal_reserve(backed_pages)` bytes of the journal are provided from the arena's making to its end, a
+    part of the heap that grows with it: the heap grows only where the journal can. So in a full file system whatever
+    writes no more than that still works. The bound is stated in arena.pxd.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy

@@ -34,11 +34,11 @@ cdef class Keyspace(Strings):
     cdef uint64_t memory_of(self, Found *found, uint64_t samples) except 0
     # None when there is none.
     cdef bytes random_key(self, int db)
-    # Appends (key bytes, type) of a few entries to `into`, expired keys left out; answers the next cursor (48 bits),
+    # Appends (key bytes, type) of a few entries to `into`, expired keys left out; returns the next cursor (48 bits),
     # 0 at the end.
     cdef uint64_t scan(self, int db, uint64_t cursor, list into) except? 0xFFFFFFFFFFFFFFFF
     # The worker's own work, each in a transaction of the caller (COMMIT_INTERNAL), each bounded:
-    # Active expiry; budget: table buckets looked at, keys and fields deleted; answers how many keys and fields.
+    # Active expiry; budget: table buckets looked at, keys and fields deleted; returns how many keys and fields.
     cdef int expire_some(self, int budget) except -1
     # Frees from the graveyard, about `budget` entries or blocks, and gives pages back; 1 = more to do.
     cdef int reap(self, int budget) except -1

@@ -21,9 +21,9 @@ Invariants
     GIVE_PAGES, unless a block is; and only the worker's own work gives pages back, never a command.
  7. Behind `top_page` `heap_reserve` pages are kept backed, for deleting in a full arena: taking things out may need a
     smaller node, pack or table for what stays. A transaction that finds nothing else takes from them (`borrowed`), and
-    commits only if it leaves no more bytes in use than it found. Growth provides them again behind the new top; it tries
-    that first, so that they come back as soon as there is room. Only where what lies behind a sunken top was given back
-    to the system, and something else took that room meanwhile, there are fewer.
+    commits only if it leaves no more bytes in use than it found. Growth provides them again behind the new top, and
+    tries that first, so that they come back as soon as there is room. Only where what lies behind a sunken top was
+    given back to the system, and something else took that room meanwhile, there are fewer.
 """
 from libc.stdint cimport uint32_t, uint64_t
 from workers.memory.format cimport FREE, FREE_TAIL, PageInfo

@@ -116,7 +116,7 @@ cdef class PageHeap(Journal):
         return page
 
     cdef bint back_reserve(self, uint64_t page, uint64_t step) except -1:
-        """Provides the reserve behind a top at `page`, and `step` pages more; returns 0 when there is no room for it."""
+        """Provides the reserve behind a top at `page`, and `step` pages more; returns 0 when there is no room."""
         cdef uint64_t reserve = page + heap_reserve(page)
         if reserve > self.header.capacity_pages:
             return False

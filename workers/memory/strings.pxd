@@ -15,7 +15,7 @@ cdef class Strings(Databases):
     cdef int set_int(
         self, int db, Found *found, const char *key, uint64_t length, int64_t value, int64_t expiry
     ) except -1
-    # Makes the value raw and `new_length` long (new bytes zero), keeps key and expiry; answers where the value's
+    # Makes the value raw and `new_length` long (new bytes zero), keeps key and expiry; returns where the value's
     # bytes are. Bytes up to the shorter length stay; the caller overwrites [edit_from, edit_from + edit_count) itself,
     # and nothing else, so only those are journalled when the value can stay in place.
     cdef char *edit_string(

@@ -51,7 +51,7 @@ ctypedef int (*visit_entry)(void *context, uint64_t entry) except -1
 
 cdef Place table_find(Arena arena, uint64_t root, uint64_t hash, const char *key, uint64_t key_length) noexcept
 # Asks for the cache line where a coming table_find starts; then, in a second round, for the entry it is likely to find,
-# which it answers (0 = it will find none).
+# which it returns (0 = it will find none).
 cdef void table_prefetch_slot(Arena arena, uint64_t root, uint64_t hash) noexcept
 cdef uint64_t table_prefetch_entry(Arena arena, uint64_t root, uint64_t hash) noexcept
 # Of an empty table whose root is in memory that this transaction has allocated: makes it the fresh one, and gives it
@@ -71,11 +71,11 @@ cdef uint64_t table_scan(
 ) except? 0xFFFFFFFFFFFFFFFF
 # An entry, each as likely as any other; 0 = there is none.
 cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept
-# All entries; visit changes nothing, and ends the walk by answering other than 0, which table_each then answers too.
+# All entries; visit changes nothing, and ends the walk by returning other than 0, which table_each then returns too.
 cdef int table_each(Arena arena, uint64_t root, visit_entry visit, void *context) except -1
 # Takes entries whose expiry is <= now, in buckets from `cursor` on; visit removes them. `budget` goes down by one
 # for each bucket looked at and each entry
-# taken, and the walk ends when it is used up. Answers the next cursor (0 = wrapped). An entry that visit leaves, it
+# taken, and the walk ends when it is used up. Returns the next cursor (0 = wrapped). An entry that visit leaves, it
 # passes to table_replace, which keeps `earliest` right.
 cdef uint64_t table_expired(
     Arena arena, uint64_t root, uint64_t cursor, int64_t now, int *budget, visit_entry visit, void *context
@@ -86,10 +86,10 @@ cdef uint64_t table_sample_expiry(Arena arena, uint64_t root, uint64_t seed, uin
 # No entry in the buckets that table_expired goes through from `cursor` to `end` (0 = the last) expires before this;
 # INT64_MAX if none does.
 cdef int64_t table_earliest(Arena arena, uint64_t root, uint64_t cursor, uint64_t end) noexcept
-# Makes the table at `root` empty at once; answers its directory's block, whose TableGrave keeps what table_dismantle
+# Makes the table at `root` empty at once; returns its directory's block, whose TableGrave keeps what table_dismantle
 # needs, or 0 if it had no memory.
 cdef uint64_t table_unlink(Arena arena, uint64_t root) except? 0xFFFFFFFFFFFFFFFF
-# Frees an unlinked table step by step, `budget` entries at a time (at least 1), through visit; answers 1 when all is
+# Frees an unlinked table step by step, `budget` entries at a time (at least 1), through visit; returns 1 when all is
 # gone.
 cdef int table_dismantle(Arena arena, uint64_t directory, int budget, visit_entry visit, void *context) except -1
 # Entries moved by growth and shrinking in this process.

@@ -198,7 +198,7 @@ cdef uint64_t table_scan(
 cdef uint64_t scan_bucket(
     Arena arena, BucketHeader *header, uint64_t tag, uint64_t *seen, visit_entry visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF:
-    """Visits a few entries from upper tag bits `tag` on, equal ones together; answers the next bits, 0 at the end."""
+    """Visits a few entries from upper tag bits `tag` on, equal ones together; returns the next bits, 0 at the end."""
     cdef uint64_t *slot = bucket_slots(header)
     cdef uint64_t *end = slot + header.slots + header.spill
     cdef uint64_t upper, last = 0
@@ -328,7 +328,7 @@ cdef uint64_t table_expired(
 
 
 cdef int take_expired(Arena arena, uint64_t bucket, int64_t now, visit_entry visit, void *context) except -1:
-    """Visits up to TAKEN_MAX expired entries of a bucket; answers how many. If fewer, `earliest` is exact then."""
+    """Visits up to TAKEN_MAX expired entries of a bucket; returns how many. If fewer, `earliest` is exact then."""
     cdef BucketHeader *header = bucket_at(arena, bucket)
     cdef uint64_t *slots = bucket_slots(header)
     cdef uint64_t taken[TAKEN_MAX]

@@ -29,6 +29,6 @@ cdef int timer_note(
 ) except -1
 cdef int timer_forget(Arena arena, uint64_t timers, uint64_t hash, const char *key, uint64_t length) except -1
 # Takes fields that expire up to `now` out of the hash whose table is at `root` and whose timer is at `place`, about
-# `budget` of them and of the buckets looked at; sets the timer to when it is due again, or takes it out. Answers how
+# `budget` of them and of the buckets looked at; sets the timer to when it is due again, or takes it out. Returns how
 # many fields.
 cdef int timer_sweep(Arena arena, uint64_t timers, Place *place, uint64_t root, int64_t now, int *budget) except -1

@@ -30,7 +30,7 @@ cdef struct Field:
     Element value
     int64_t expiry          # unix ms, or NO_EXPIRY
 
-# Answers other than 0 to end the walk.
+# Returns other than 0 to end the walk.
 ctypedef int (*visit_field)(void *context, Field *field) except -1
 
 cdef inline bint is_hash(Found *found) noexcept nogil:
@@ -42,15 +42,15 @@ cdef inline bint is_hash(Found *found) noexcept nogil:
 cdef int hash_open(Keyspace keyspace, Found *found) except -1
 cdef uint64_t hash_count(Keyspace keyspace, Found *found) noexcept
 cdef bint hash_expires(Keyspace keyspace, Found *found) noexcept            # whether it has fields with an expiry
-# Answers whether the field exists; fills value and expiry.
+# Returns whether the field exists; fills value and expiry.
 cdef bint hash_get(Keyspace keyspace, Found *found, const char *name, uint64_t length, Field *out) noexcept
-# All fields; visit changes nothing. Answers 1 if visit ended the walk.
+# All fields; visit changes nothing. Returns 1 if visit ended the walk.
 cdef int hash_each(Keyspace keyspace, Found *found, visit_field visit, void *context) except -1
-# Some fields from `cursor` on; answers the next cursor, 0 at the end. One that is there all the while is not missed.
+# Some fields from `cursor` on; returns the next cursor, 0 at the end. One that is there all the while is not missed.
 cdef uint64_t hash_scan(
     Keyspace keyspace, Found *found, uint64_t cursor, visit_field visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF
-# One field, each as likely as any other. Answers False when all have expired.
+# One field, each as likely as any other. Returns False when all have expired.
 cdef bint hash_random(Keyspace keyspace, Found *found, Field *out) except -1
 # `count` different fields, fewer than there are, as pairs (name, value) of bytes; less those that have expired.
 cdef list hash_sample(Keyspace keyspace, Found *found, uint64_t count)
@@ -67,7 +67,7 @@ cdef int hash_prepare(
 ) except -1
 # … and as many as are certain to be set, all of them different, in a hash that does not have any: makes room for them.
 cdef int hash_reserve(Keyspace keyspace, Found *found, uint64_t count) except -1
-# Answers 1 if the field is new. expiry: unix ms, NO_EXPIRY, KEEP_EXPIRY (a new field has none). Name and value are not
+# Returns 1 if the field is new. expiry: unix ms, NO_EXPIRY, KEEP_EXPIRY (a new field has none). Name and value are not
 # this hash's own bytes.
 cdef int hash_set(
     Keyspace keyspace, Limits limits, Found *found, const char *name, uint64_t length, const char *value,
@@ -75,5 +75,5 @@ cdef int hash_set(
 ) except -1
 # Gives a field that exists another expiry, or NO_EXPIRY.
 cdef int hash_expire(Keyspace keyspace, Found *found, const char *name, uint64_t length, int64_t expiry) except -1
-# Answers 1 if the field existed.
+# Returns 1 if the field existed.
 cdef int hash_delete(Keyspace keyspace, Found *found, const char *name, uint64_t length) except -1

@@ -18,7 +18,7 @@ from workers.memory.entry cimport SET_INTS, SET_TABLE
 from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport Element
 
-# Answers other than 0 to end the walk.
+# Returns other than 0 to end the walk.
 ctypedef int (*visit_member)(void *context, Element *member) except -1
 
 cdef inline bint is_set(Found *found) noexcept nogil:
@@ -28,10 +28,10 @@ cdef inline bint is_set(Found *found) noexcept nogil:
 
 cdef uint64_t set_count(Keyspace keyspace, Found *found) noexcept
 cdef bint set_has(Keyspace keyspace, Found *found, Element *member) noexcept
-# All members; visit changes nothing. Answers 1 if visit ended the walk.
+# All members; visit changes nothing. Returns 1 if visit ended the walk.
 cdef int set_each(Keyspace keyspace, Found *found, visit_member visit, void *context) except -1
 cdef list set_members(Keyspace keyspace, Found *found)                      # as bytes
-# Some members from `cursor` on; answers the next cursor, 0 at the end. One that is there all the while is not missed.
+# Some members from `cursor` on; returns the next cursor, 0 at the end. One that is there all the while is not missed.
 cdef uint64_t set_scan(
     Keyspace keyspace, Found *found, uint64_t cursor, visit_member visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF
@@ -49,7 +49,7 @@ cdef int set_prepare(
 ) except -1
 # … and as many as are certain to be added, all of them different, to a set that does not have any: makes room for them.
 cdef int set_reserve(Keyspace keyspace, Found *found, uint64_t count) except -1
-# Answers 1 if the member is new.
+# Returns 1 if the member is new.
 cdef int set_add(Keyspace keyspace, Limits limits, Found *found, Element *member) except -1
-# Answers 1 if it was there. The member may be one that this set has handed out.
+# Returns 1 if it was there. The member may be one that this set has handed out.
 cdef int set_remove(Keyspace keyspace, Found *found, Element *member) except -1

@@ -23,18 +23,7 @@ from workers.memory.entry cimport ZSET_PACKED, ZSET_TREE, Box
 from workers.memory.keyspace cimport Keyspace
 from workers.memory.table cimport Place
 from workers.memory.tree cimport TreeCursor
-
-cdef struct Zset:
-    Found found             # not there: an empty set
-    bint packed
-    Box box                 # of the entry
-    uint64_t count          # members; 0 = the key does not exist
-
-cdef struct ZsetItem:
-    const char *member
-    uint64_t length
-    double score
-    char scratch[24]        # digits of a packed integer: `member` may point here, so a ZsetItem does not move
+from workers.types.zset_items cimport BY_BOTH, BY_MEMBER, BY_SCORE, Bound, Zset, ZsetItem
 
 cdef struct Spot:
     # Where a member is, if it is there.
@@ -48,20 +37,6 @@ cdef struct ZsetCursor:
     uint64_t at             # packed
     TreeCursor tree
 
-cdef enum BoundKind:
-    BY_SCORE = 1
-    BY_MEMBER = 2           # means something only where all scores are equal
-    BY_BOTH = 3
-
-cdef struct Bound:
-    # A place between items: before those that are like it, or `after` them.
-    int kind
-    int infinite            # -1: before all items, 1: behind all
-    bint after
-    double score
-    const char *member
-    uint64_t length
-
 cdef inline bint is_zset(Found *found) noexcept nogil:
     return found.entry.type == ZSET_PACKED or found.entry.type == ZSET_TREE
 
@@ -69,7 +44,7 @@ cdef inline bint is_zset(Found *found) noexcept nogil:
 
 # Of a Found that is a sorted set or does not exist.
 cdef void zset_view(Keyspace keyspace, Found *found, Zset *out) noexcept
-# Answers whether `member` is there.
+# Returns whether `member` is there.
 cdef bint zset_find(Arena arena, Zset *zset, const char *member, uint64_t length, Spot *spot) noexcept
 # How many items lie before a place.
 cdef uint64_t zset_rank(Arena arena, Zset *zset, Bound *bound) noexcept
@@ -78,7 +53,7 @@ cdef void zset_at(Arena arena, Zset *zset, uint64_t rank, ZsetCursor *cursor) no
 # To the next or previous item, if there is one; the caller counts.
 cdef void zset_step(Arena arena, Zset *zset, ZsetCursor *cursor, bint backwards) noexcept
 cdef void zset_item(Arena arena, Zset *zset, ZsetCursor *cursor, ZsetItem *out) noexcept
-# Appends (member, score) of some items to `into`; answers the next cursor, 0 = done. A packed set comes at once.
+# Appends (member, score) of some items to `into`; returns the next cursor, 0 = done. A packed set comes at once.
 cdef uint64_t zset_scan(Arena arena, Zset *zset, uint64_t cursor, list into) except? 0xFFFFFFFFFFFFFFFF
 # Pairs of score (float) and member (bytes) of `count` items, which must be there, from rank `first` on.
 cdef list zset_pairs(Arena arena, Zset *zset, uint64_t first, uint64_t count, bint backwards)

@@ -1,139 +1,25 @@
 """Sorted sets: see zset.pxd."""
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.math cimport fabs
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from shardkv.hashing cimport hash_key
-from shardkv.number cimport parse_double, print_double
 from workers.memory.collections cimport OWNS_NOTHING, ZsetRoot
-from workers.memory.entry cimport COMPACT, COMPACT_HEADER, LONG, STRING_EMBEDDED, item_format, item_size
+from workers.memory.entry cimport STRING_EMBEDDED, item_format, item_size
 from workers.memory.listpack cimport (
-    Element, PackBuilder, element_size, number_element, pack_count, pack_delete, pack_find, pack_first,
-    pack_fits, pack_get, pack_insert, pack_make, pack_next, pack_previous, pack_replace, pack_seek,
-    pack_text, string_element,
+    Element, PackBuilder, element_size, pack_count, pack_delete, pack_find, pack_first,
+    pack_fits, pack_insert, pack_make, pack_next, pack_previous, pack_replace, pack_seek,
+    string_element,
 )
 from workers.memory.table cimport table_find, table_insert, table_make, table_remove, table_scan
 from workers.memory.tree cimport (
-    TreeRoot, tree_at, tree_build, tree_init, tree_insert, tree_item, tree_locate, tree_next, tree_position, tree_prev,
-    tree_remove, tree_seek,
+    TreeRoot, tree_at, tree_build, tree_init, tree_insert, tree_item, tree_next, tree_position, tree_prev,
+    tree_remove,
 )
-
-cdef enum:
-    SCORE_BYTES = 8
-    SCORE_TEXT = 40                 # bytes, more than any double takes
-    INTEGERS_BITS = 62              # a packed score below 2^62 without a fraction is kept as an integer
-
-
-cdef struct Sought:
-    # What the tree's comparison needs.
-    char *base
-    Bound *bound
-
-
-# -- places in memory
-
-cdef inline uint64_t members_of(Zset *zset) noexcept nogil:
-    return zset.box.block + <uint64_t>&(<ZsetRoot *>NULL).members
-
-
-cdef inline uint64_t order_of(Zset *zset) noexcept nogil:
-    return zset.box.block + <uint64_t>&(<ZsetRoot *>NULL).head.tree
-
-
-cdef inline void read_entry(const char *at, ZsetItem *item) noexcept nogil:
-    """Decodes a member's entry, which has no expiry."""
-    cdef uint64_t word = (<const uint64_t *>at)[0], flags = word >> 5
-    if flags & COMPACT:
-        item.length = word >> 8 & 0xFF
-        at += COMPACT_HEADER
-    else:
-        item.length = (<const unsigned int *>at)[2] if flags & LONG else word >> 32 & 0x3FF
-        at += 16 if flags & LONG else 8
-    item.member = at
-    memcpy(&item.score, at + item.length, SCORE_BYTES)
-
-
-cdef double packed_score(const char *pack, uint64_t at) noexcept:
-    cdef Element element
-    cdef double score = 0
-    pack_get(pack, at, &element)
-    if element.bytes == NULL:
-        return <double>element.number
-    parse_double(element.bytes, element.length, &score)
-    return score
-
-
-cdef inline void read_packed(const char *pack, uint64_t at, ZsetItem *item) noexcept:
-    item.member = pack_text(pack, at, item.scratch, &item.length)
-    item.score = packed_score(pack, pack_next(pack, at))
-
-
-cdef inline Element score_element(double score, char *scratch) noexcept:
-    if fabs(score) < <double>(<int64_t>1 << INTEGERS_BITS) and <double><int64_t>score == score:
-        return number_element(<int64_t>score)
-    return string_element(scratch, print_double(score, scratch))
-
-
-# -- order
-
-cdef int compare(Bound *bound, const char *member, uint64_t length, double score) noexcept nogil:
-    """Below 0 if the item lies before the place."""
-    cdef uint64_t shared
-    cdef int order
-    if bound.infinite:
-        return -bound.infinite
-    if bound.kind & BY_SCORE and score != bound.score:
-        return -1 if score < bound.score else 1
-    if bound.kind & BY_MEMBER:
-        shared = length if length < bound.length else bound.length
-        order = memcmp(member, bound.member, shared)
-        if order == 0 and length != bound.length:
-            order = -1 if length < bound.length else 1
-        if order:
-            return order
-    return -1 if bound.after else 0
-
-
-cdef int compare_entry(void *context, uint64_t entry) noexcept:
-    cdef Sought *sought = <Sought *>context
-    cdef ZsetItem item
-    read_entry(sought.base + entry, &item)
-    return compare(sought.bound, item.member, item.length, item.score)
-
-
-cdef inline Bound bound_of(const char *member, uint64_t length, double score) noexcept nogil:
-    cdef Bound bound
-    bound.kind, bound.infinite, bound.after = BY_BOTH, 0, False
-    bound.member, bound.length, bound.score = member, length, score
-    return bound
-
-
-cdef inline bint seek(Arena arena, Zset *zset, Bound *bound, TreeCursor *cursor) noexcept:
-    cdef Sought sought
-    sought.base, sought.bound = arena.base, bound
-    return tree_seek(arena, order_of(zset), compare_entry, &sought, cursor)
-
-
-cdef inline bint locate(Arena arena, Zset *zset, Bound *bound, uint64_t entry, TreeCursor *cursor) noexcept:
-    """The item of an entry that is there; `bound` is its place."""
-    cdef Sought sought
-    sought.base, sought.bound = arena.base, bound
-    return tree_locate(arena, order_of(zset), compare_entry, &sought, entry, cursor)
-
-
-cdef uint64_t packed_place(const char *pack, Bound *bound, uint64_t *rank) noexcept:
-    """The first member that does not lie before the place, 0 if all do; and how many do."""
-    cdef ZsetItem item
-    cdef uint64_t at = pack_first(pack)
-    rank[0] = 0
-    while at:
-        read_packed(pack, at, &item)
-        if compare(bound, item.member, item.length, item.score) >= 0:
-            break
-        rank[0] += 1
-        at = pack_next(pack, pack_next(pack, at))
-    return at
+from workers.types.zset_items cimport (
+    SCORE_BYTES, SCORE_TEXT, bound_of, keeps_its_place, members_of, order_locate, order_of, order_seek, packed_place,
+    packed_score, read_entry, read_packed, score_element,
+)
 
 
 # -- reading
@@ -182,7 +68,7 @@ cdef uint64_t zset_rank(Arena arena, Zset *zset, Bound *bound) noexcept:
     if zset.packed:
         packed_place(arena.at(zset.box.block), bound, &rank)
         return rank
-    seek(arena, zset, bound, &cursor)
+    order_seek(arena, zset, bound, &cursor)
     return tree_position(arena, &cursor)
 
 
@@ -343,7 +229,7 @@ cdef int insert_entry(
     cdef TreeCursor cursor
     cdef uint64_t entry = make_entry(arena, member, length, score)
     table_insert(arena, members_of(zset), spot.hash, entry, -1, &spot.place)
-    seek(arena, zset, &bound, &cursor)
+    order_seek(arena, zset, &bound, &cursor)
     return tree_insert(arena, order_of(zset), &cursor, entry, 1)
 
 
@@ -414,7 +300,7 @@ cdef int rescore_entry(
     cdef TreeCursor cursor
     cdef ZsetItem item
     cdef bint in_place
-    locate(arena, zset, &bound, entry, &cursor)
+    order_locate(arena, zset, &bound, entry, &cursor)
     bound.score = score
     in_place = keeps_its_place(arena, &cursor, &bound)
     if not in_place:
@@ -422,20 +308,9 @@ cdef int rescore_entry(
     read_entry(arena.at(entry), &item)
     arena.write(arena.offset_of(item.member + item.length), <const char *>&score, SCORE_BYTES)
     if not in_place:
-        seek(arena, zset, &bound, &cursor)
+        order_seek(arena, zset, &bound, &cursor)
         tree_insert(arena, order_of(zset), &cursor, entry, 1)
     return 0
-
-
-cdef bint keeps_its_place(Arena arena, TreeCursor *cursor, Bound *bound) noexcept:
-    """Whether the item under the cursor stays between its neighbours when it moves to the place `bound`."""
-    cdef TreeCursor beside = cursor[0]
-    cdef Sought sought
-    sought.base, sought.bound = arena.base, bound
-    if tree_prev(arena, &beside) and compare_entry(&sought, tree_item(arena, &beside)) >= 0:
-        return False
-    beside = cursor[0]
-    return not tree_next(arena, &beside) or compare_entry(&sought, tree_item(arena, &beside)) >= 0
 
 
 # -- removing
@@ -451,7 +326,7 @@ cdef int zset_remove(Keyspace keyspace, Zset *zset, Spot *spot, const char *memb
         keep_box(keyspace, zset)
     else:
         bound = bound_of(member, length, spot.score)
-        locate(keyspace.arena, zset, &bound, entry, &cursor)
+        order_locate(keyspace.arena, zset, &bound, entry, &cursor)
         tree_remove(keyspace.arena, order_of(zset), &cursor)
         table_remove(keyspace.arena, members_of(zset), &spot.place, -1)
         keyspace.arena.free(entry)

@@ -72,7 +72,7 @@ def printable(text: bytes) -> bool:
 
 
 def checked_name(name: bytes) -> bytes:
-    """Answers `name` if a connection may have it. Raises CommandError."""
+    """Returns `name` if a connection may have it. Raises CommandError."""
     if not printable(name):
         raise CommandError(BAD_NAME)
     return name

@@ -26,7 +26,7 @@ def help_(request: Request) -> None:
 
 @local("config|get")
 def get(request: Request) -> None:
-    """A plain name is answered under the spelling the client used, names found by a pattern under their own."""
+    """A plain name is returned under the spelling the client used, names found by a pattern under their own."""
     settings = request.server.settings
     found: dict[str, str] = {}
     for pattern in map(_text, request.args[2:]):

@@ -218,7 +218,7 @@ async def _digest(request: Request, args: list[bytes]) -> None:
 
 
 async def _digest_value(request: Request, args: list[bytes]) -> None:
-    # A worker that has not the key answers zeros, the digest of a key that does not exist.
+    # A worker that has not the key returns zeros, the digest of a key that does not exist.
     digests = [await request.server.ask_workers(b"@debug-digest", str(request.client.db).encode(), key) for key in args]
     request.reply.array(len(digests))
     for answers in digests:

@@ -51,7 +51,7 @@ def unknown_subcommand(args: list[bytes]) -> CommandError:
 
 
 def send_help(request: Request, usage: tuple[tuple[str, ...], ...]) -> None:
-    """Answers a container's help: for each subcommand its usage and, indented, what it does."""
+    """Writes a container's help: for each subcommand its usage and, indented, what it does."""
     lines = [f"{shown(request.args[0]).upper()} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"]
     for head, *description in (*usage, ("HELP", "Print this help.")):
         lines += [head, *(f"    {line}" for line in description)]

@@ -1,4 +1,4 @@
-"""INFO's sections on state. Each function answers lines `field:value`, with Redis's names in Redis's order.
+"""INFO's sections on state. Each function yields lines `field:value`, with Redis's names in Redis's order.
 
 Features that are not there (replicas, the append-only file, …) show what Redis shows while they are not in use.
 """

@@ -26,13 +26,13 @@ def role(request: Request) -> None:
 
 @local("lastsave")
 def lastsave(request: Request) -> None:
-    """Unix time of the last save; as none is made yet, that of the start, which is what Redis answers then."""
+    """Unix time of the last save; as none is made yet, that of the start, which is what Redis says then."""
     request.reply.number(request.server.page.started_ms // 1000)
 
 
 @local("shutdown")
 async def shutdown(request: Request) -> None:
-    """Stops all processes. An answer would mean that it failed: the connection closes when its acceptor ends."""
+    """Stops all processes. A reply would mean that it failed: the connection closes when its acceptor ends."""
     words = {word.lower() for word in request.args[1:]}
     aborts = b"abort" in words
     if (
