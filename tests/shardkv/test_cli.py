@@ -122,7 +122,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_while_it_starts(words: list[str], tmp_path: Path, number: signal.Signals) -> None:
+def test_signals_while_it_starts(words: list[str], number: signal.Signals) -> None:
     statuses = set()
     for event in (10, 100, 300, 400, 500, 600, 700, 800, 900, 1000, 1100):
         command = [sys.executable, "-c", SIGNALLED, str(int(number)), str(event), *words]
@@ -133,7 +133,6 @@ def test_signals_while_it_starts(words: list[str], tmp_path: Path, number: signa
                 process.kill()
         assert b"Traceback" not in output and b"KeyboardInterrupt" not in output, output.decode()
         statuses.add(process.returncode)
-        assert not [path for path in tmp_path.rglob("*") if path.name == "control" or path.name.startswith("ring-")]
     assert statuses == {0, -number}  # gone at once, or when there is something to clean up in order
 
 
