@@ -49,7 +49,6 @@ cdef class Executor:
         """Makes commands that answer random elements do so in the same way from here on."""
         random.seed(number)
         reseed(number)
-        self.keyspace.seed = number
 
     def run(self, name: str, *words: bytes, database: int = 0, now_ms: int = 1000, keep: bool = True) -> bytes:
         """Executes the command `name` (`container|sub`, then `words` begin with the key; or an internal one, `@name`);

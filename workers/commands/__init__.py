@@ -21,6 +21,7 @@ MODULES: tuple[str, ...] = (
     "workers.commands.sets",
     "workers.commands.sort",
     "workers.commands.stream_info",
+    "workers.commands.stream_reads",
     "workers.commands.streams",
     "workers.commands.strings",
     "workers.commands.zset_ranges",

@@ -8,7 +8,8 @@ from shardkv.resp cimport Reply
 from workers.call cimport Call
 from workers.commands.elements cimport integer_between, shown
 from workers.commands.groups cimport bring_forward, insert_header, need_group, see_consumer
-from workers.commands.streams cimport parse_id, range_end, reply_entry, reply_id, strict_id
+from workers.commands.stream_reads cimport reply_entry
+from workers.commands.streams cimport parse_id, range_end, reply_id, strict_id
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport StreamId
 from workers.memory.tree cimport TreeCursor

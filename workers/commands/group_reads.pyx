@@ -5,7 +5,8 @@ from shardkv.errors import CommandError
 
 from workers.call cimport Argument, Call
 from workers.commands.groups cimport insert_header, need_group, see_consumer
-from workers.commands.streams cimport Reading, id_after, reply_entry, reply_id, strict_id, take_reading
+from workers.commands.stream_reads cimport Reading, reply_entry, take_reading
+from workers.commands.streams cimport id_after, reply_id, strict_id
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport Pending, StreamId
 from workers.memory.tree cimport TreeCursor

@@ -15,8 +15,9 @@ from workers.memory.listpack cimport ELEMENT_TEXT, Element, string_element
 from workers.registry cimport native
 from workers.types.list cimport (
     List, ListCursor, list_equals, list_grow, list_insert, list_next, list_open, list_prev, list_push, list_remove,
-    list_remove_equal, list_replace, list_save, list_seek, list_shrink, list_text, set_packed_threshold,
+    list_remove_equal, list_replace, list_save, list_seek, list_shrink, list_text,
 )
+from workers.types.list_nodes cimport set_packed_threshold
 
 cdef enum:
     BATCH = 64              # elements pushed at a time

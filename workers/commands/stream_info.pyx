@@ -7,7 +7,8 @@ from shardkv.resp cimport Reply
 from workers.call cimport Call
 from workers.commands.elements cimport unknown_subcommand
 from workers.commands.group_info cimport reply_groups_in_full
-from workers.commands.streams cimport reply_entry, reply_id, reply_range
+from workers.commands.stream_reads cimport reply_entry, reply_range
+from workers.commands.streams cimport reply_id
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport StreamRoot
 from workers.memory.databases cimport Found

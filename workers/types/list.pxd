@@ -2,6 +2,7 @@
 
     LIST_PACKED     a listpack, as long as the directive list-max-listpack-size allows
     LIST_TREE       a ListRoot: a tree of listpacks, weighted by their counts, so that any index is found by descent
+                    (list_nodes.pxd)
 
 A handler opens a List, looks at it through a cursor, edits it, and saves it:
 
@@ -12,15 +13,11 @@ A handler opens a List, looks at it through a cursor, edits it, and saves it:
     list_save(keyspace, db, &found, key, length, &it)
 
 Invariants
- 1. A node of the tree is a listpack of at most NODE_BYTES, or of one element. (Redis fills nodes of up to 64 KiB; these
-    are short, since what an edit moves within one goes through the journal.) Where nodes end shows nowhere.
- 2. No node is empty, and no list: `list_save` deletes the key of an empty one.
- 3. A List tells what the key shall hold: the entry's own Box is as before until `list_save`. A List whose length has
+ 1. No list is empty: `list_save` deletes the key of an empty one.
+ 2. A List tells what the key shall hold: the entry's own Box is as before until `list_save`. A List whose length has
     become 0 still has the blocks that the entry names: it can only be saved.
- 4. A cursor is dead after any edit.
- 5. Nodes that come to lie behind two others at the end where elements are pushed are sealed (see sealed.pxd), but for
-    the two at the other end. An edit opens a node; it is sealed again when it comes to lie there again.
- 6. Every edit is in a transaction. An edit journals no more than a few nodes, or what it takes apart is written anew.
+ 3. A cursor is dead after any edit.
+ 4. Every edit is in a transaction.
 """
 from libc.stdint cimport int64_t, uint64_t
 from workers.limits cimport Limits
@@ -31,10 +28,6 @@ from workers.memory.keyspace cimport Keyspace
 from workers.memory.listpack cimport Element
 from workers.memory.tree cimport TreeCursor
 from workers.types.sealed cimport SEALED_MAX
-
-cdef enum:
-    NODE_BYTES = SEALED_MAX
-    PLAIN_NODES = 2         # at each end
 
 cdef struct List:
     int type                # LIST_PACKED, LIST_TREE; 0 = there is none, or none yet
@@ -48,9 +41,6 @@ cdef struct ListCursor:
     const char *pack        # the listpack, in the arena or in `room`
     uint64_t at             # offset in it
     char room[SEALED_MAX]
-
-# From this length on an element gets a node of its own, in this process: DEBUG QUICKLIST-PACKED-THRESHOLD.
-cdef void set_packed_threshold(uint64_t length) noexcept
 
 # -- reading
 

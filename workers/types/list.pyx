@@ -1,5 +1,5 @@
 """The list type: see list.pxd for layout and invariants."""
-from libc.stdint cimport UINT64_MAX, uint16_t, uint32_t
+from libc.stdint cimport UINT64_MAX
 from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -9,16 +9,18 @@ from shardkv.errors import WRONG_TYPE, CommandError
 from workers.memory.collections cimport OWNS_BLOCKS, ListRoot
 from workers.memory.entry cimport LIST_PACKED, LIST_TREE
 from workers.memory.listpack cimport (
-    ELEMENT_TEXT, PACK_COUNT_UNKNOWN, PACK_EMPTY, PACK_HEADER, pack_after, pack_append, pack_bytes, pack_count,
-    pack_delete, pack_equals, pack_first, pack_insert, pack_last, pack_make, pack_next, pack_previous, pack_replace,
-    pack_room, pack_seek, pack_text,
+    ELEMENT_TEXT, PACK_EMPTY, PACK_HEADER, pack_after, pack_append, pack_bytes, pack_count, pack_delete, pack_equals,
+    pack_first, pack_insert, pack_last, pack_make, pack_next, pack_previous, pack_replace, pack_seek, pack_text,
 )
-from workers.memory.nodes cimport node_at
 from workers.memory.tree cimport (
-    TreeRoot, tree_at, tree_dismantle, tree_end, tree_first, tree_init, tree_insert, tree_item, tree_last, tree_next,
-    tree_prev, tree_remove, tree_replace, tree_weight,
+    TreeRoot, tree_dismantle, tree_end, tree_first, tree_init, tree_insert, tree_item, tree_last, tree_next, tree_prev,
+    tree_weight,
 )
-from workers.types.sealed cimport held_bytes, is_sealed, open_pack, seal_pack
+from workers.types.list_nodes cimport (
+    NODE_BYTES, box_of, drop_node, edit_node, find_node, gets_own_node, insert_at, new_pack, pack_part, push_nodes,
+    put_node, room_for,
+)
+from workers.types.sealed cimport held_bytes, open_pack
 
 cdef enum:
     COUNTED_BYTES_MAX = 8192    # of a listpack that is limited by the number of its elements
@@ -26,39 +28,8 @@ cdef enum:
     SIZED_LEVELS = 5
     DISMANTLE_STEP = 1 << 20
 
-cdef uint64_t packed_threshold = UINT64_MAX
-
-
-cdef void set_packed_threshold(uint64_t length) noexcept:
-    global packed_threshold
-    packed_threshold = length
-
 
 # -- packs
-
-cdef inline Box box_of(Arena arena, uint64_t block) noexcept:
-    cdef Box box
-    box.block, box.length = block, held_bytes(arena.at(block))
-    return box
-
-
-cdef uint64_t new_pack(Arena arena, uint64_t elements_bytes, uint64_t count) except 0:
-    """The block of a pack whose elements are still to be written."""
-    cdef uint64_t used = PACK_EMPTY + elements_bytes
-    cdef uint64_t block = arena.alloc(used)
-    cdef char *pack = arena.at(block)
-    (<uint32_t *>pack)[0] = <uint32_t>used
-    (<uint16_t *>(pack + 4))[0] = <uint16_t>min(count, <uint64_t>PACK_COUNT_UNKNOWN)
-    pack[used - 1] = <char>0xFF
-    return block
-
-
-cdef uint64_t pack_part(Arena arena, const char *pack, uint64_t start, uint64_t end, uint64_t count) except 0:
-    """A new pack of the `count` elements that take the bytes from `start` to `end`."""
-    cdef uint64_t block = new_pack(arena, end - start, count)
-    memcpy(arena.at(block) + PACK_HEADER, pack + start, end - start)
-    return block
-
 
 cdef uint64_t count_equal(const char *pack, const char *bytes, uint64_t length) noexcept:
     cdef uint64_t at = pack_first(pack), count = 0
@@ -109,85 +80,6 @@ cdef uint64_t new_root(Arena arena) except 0:
     root.head.owns = OWNS_BLOCKS
     tree_init(&root.head.tree, True)
     return block
-
-
-cdef inline uint64_t room_for(Element *element) noexcept:
-    """Bytes that an element may take in a node; as many as a node has, if it shall have one of its own."""
-    return pack_room(element, 1) if element.length < packed_threshold else NODE_BYTES
-
-
-cdef bint find_node(Arena arena, uint64_t root, uint64_t index, TreeCursor *cursor, uint64_t *within) noexcept:
-    """The node of the element at `index`, and its index in there; quickly near either end."""
-    cdef uint64_t weight = (<TreeRoot *>arena.at(root)).weight
-    if tree_last(arena, root, cursor):
-        within[0] = index + tree_weight(arena, cursor) - weight
-        if within[0] < tree_weight(arena, cursor):
-            return True
-        tree_first(arena, root, cursor)
-        within[0] = index
-        if index < tree_weight(arena, cursor):
-            return True
-    return tree_at(arena, root, index, cursor, within)
-
-
-cdef inline int put_node(Arena arena, uint64_t root, TreeCursor *node, Box *box, int64_t more) except -1:
-    """Notes that an edit of the cursor's pack has left `box`, with `more` elements more."""
-    return tree_replace(arena, root, node, box.block, tree_weight(arena, node) + <uint64_t>more)
-
-
-cdef int edit_node(Arena arena, uint64_t root, TreeCursor *node, Box *box) except -1:
-    """The node's pack, to be changed: it is not sealed any more then."""
-    cdef uint64_t sealed = tree_item(arena, node)
-    box[0] = box_of(arena, sealed)
-    if is_sealed(arena.at(sealed)):
-        box.block = arena.alloc(box.length)
-        open_pack(arena.at(sealed), arena.at(box.block))
-        arena.free(sealed)
-        put_node(arena, root, node, box, 0)
-    return 0
-
-
-cdef int seal_node(Arena arena, uint64_t root, TreeCursor *node) except -1:
-    cdef uint64_t plain = tree_item(arena, node), sealed
-    if is_sealed(arena.at(plain)):
-        return 0
-    sealed = seal_pack(arena, arena.at(plain))
-    if sealed == 0:
-        return 0
-    arena.free(plain)
-    return tree_replace(arena, root, node, sealed, tree_weight(arena, node))
-
-
-cdef int settle_node(Arena arena, uint64_t root, TreeCursor *node, bint at_head) except -1:
-    """The cursor's node will not be the outermost at its end any more: trims it, and seals the one behind it."""
-    trim_node(arena, root, node)
-    if (<TreeRoot *>arena.at(root)).items < 2 * PLAIN_NODES:
-        return 0
-    if at_head:
-        tree_next(arena, node)
-        seal_node(arena, root, node)
-        tree_prev(arena, node)
-    else:
-        tree_prev(arena, node)
-        seal_node(arena, root, node)
-        tree_next(arena, node)
-    return 0
-
-
-cdef int trim_node(Arena arena, uint64_t root, TreeCursor *node) except -1:
-    """Gives back the room in which a node has grown, as it will not grow on."""
-    cdef uint64_t old = tree_item(arena, node), block
-    cdef uint64_t used = held_bytes(arena.at(old))
-    if is_sealed(arena.at(old)) or arena.usable(old) <= arena.good_size(used):
-        return 0
-    block = pack_part(arena, arena.at(old), PACK_HEADER, used - 1, tree_weight(arena, node))
-    arena.free(old)
-    return tree_replace(arena, root, node, block, tree_weight(arena, node))
-
-
-cdef int drop_node(Arena arena, uint64_t root, TreeCursor *node) except -1:
-    arena.free(tree_item(arena, node))
-    return tree_remove(arena, root, node)
 
 
 cdef int free_item(void *arena, uint64_t block) except -1:
@@ -342,7 +234,7 @@ cdef int gather(Arena arena, List *it, uint64_t bytes_max) except -1:
     while more:
         part = held_bytes(arena.at(tree_item(arena, &cursor))) - PACK_EMPTY
         bytes += part
-        if bytes > bytes_max or (tree_weight(arena, &cursor) == 1 and part >= packed_threshold):
+        if bytes > bytes_max or (tree_weight(arena, &cursor) == 1 and gets_own_node(part)):
             return 0
         more = tree_next(arena, &cursor)
     block = new_pack(arena, bytes - PACK_EMPTY, it.length)
@@ -375,106 +267,12 @@ cdef int list_push(Arena arena, List *it, Element *elements, uint64_t count, bin
     return pack_append(arena, &it.box, elements, count)
 
 
-cdef uint64_t how_many(Element *elements, uint64_t count, bint from_end, uint64_t room) noexcept:
-    """How many elements fit."""
-    cdef uint64_t fitting = 0, size
-    while fitting < count:
-        size = room_for(&elements[count - fitting - 1 if from_end else fitting])
-        if size > room:
-            break
-        room -= size
-        fitting += 1
-    return fitting
-
-
-cdef int push_nodes(Arena arena, uint64_t root, Element *elements, uint64_t count, bint at_head) except -1:
-    cdef TreeCursor node
-    cdef uint64_t part
-    cdef Box box
-    cdef Element *those
-    cdef bint fresh
-    while count:
-        part = 0
-        if tree_first(arena, root, &node) if at_head else tree_last(arena, root, &node):
-            box = box_of(arena, tree_item(arena, &node))
-            part = how_many(elements, count, at_head, NODE_BYTES - min(box.length, <uint64_t>NODE_BYTES))
-        fresh = part == 0
-        if fresh:
-            part = max(how_many(elements, count, at_head, NODE_BYTES - PACK_EMPTY), <uint64_t>1)
-        those = &elements[count - part] if at_head else elements
-        if fresh:
-            if node.height:
-                settle_node(arena, root, &node, at_head)
-            pack_make(arena, &box, those, part)
-            if not at_head:
-                tree_end(arena, root, &node)
-            tree_insert(arena, root, &node, box.block, part)
-        else:
-            edit_node(arena, root, &node, &box)
-            pack_insert(arena, &box, PACK_HEADER if at_head else 0, those, part)
-            put_node(arena, root, &node, &box, <int64_t>part)
-        count -= part
-        if not at_head:
-            elements += part
-    return 0
-
-
 cdef int list_insert(Arena arena, List *it, ListCursor *cursor, Element *element, bint behind) except -1:
     cdef uint64_t at = pack_after(cursor.pack, cursor.at) if behind else cursor.at
     it.length += 1
     if it.type == LIST_PACKED:
         return pack_insert(arena, &it.box, at, element, 1)
     return insert_at(arena, tree_of(arena, it), &cursor.node, at, element)
-
-
-cdef bint join(Arena arena, uint64_t root, TreeCursor *node, uint64_t at, Element *element) except -1:
-    """Inserts the element into the node, if it has room; at = 0: at its end."""
-    cdef Box box = box_of(arena, tree_item(arena, node))
-    if box.length + room_for(element) > NODE_BYTES:
-        return False
-    edit_node(arena, root, node, &box)
-    pack_insert(arena, &box, at, element, 1)
-    put_node(arena, root, node, &box, 1)
-    return True
-
-
-cdef int insert_at(Arena arena, uint64_t root, TreeCursor *node, uint64_t at, Element *element) except -1:
-    """Inserts the element before the place `at` of the node's pack, or into its neighbour, or between them."""
-    cdef Box box
-    if join(arena, root, node, at, element):
-        return 0
-    divide(arena, root, node, at)
-    if node.path[0].index < node_at(arena, node.path[0].node).used and join(arena, root, node, PACK_HEADER, element):
-        return 0
-    if tree_prev(arena, node):
-        if join(arena, root, node, 0, element):
-            return 0
-        tree_next(arena, node)
-    pack_make(arena, &box, element, 1)
-    return tree_insert(arena, root, node, box.block, 1)
-
-
-cdef int divide(Arena arena, uint64_t root, TreeCursor *node, uint64_t at) except -1:
-    """Divides a node at a place in its pack; the cursor is on what is behind it then, or at the end."""
-    cdef Box box = box_of(arena, tree_item(arena, node))
-    cdef const char *pack
-    cdef uint64_t end = box.length - 1, count = 0, place, behind
-    if at == PACK_HEADER:
-        return 0
-    if at < end:
-        edit_node(arena, root, node, &box)
-        pack = arena.at(box.block)
-        place = at
-        while place:
-            count += 1
-            place = pack_next(pack, place)
-        behind = pack_part(arena, pack, at, end, count)
-        pack_delete(arena, &box, at, count)
-        put_node(arena, root, node, &box, -<int64_t>count)
-        tree_next(arena, node)
-        return tree_insert(arena, root, node, behind, count)
-    tree_next(arena, node)
-    return 0
 
 
 cdef int list_replace(Arena arena, List *it, ListCursor *cursor, Element *element) except -1:

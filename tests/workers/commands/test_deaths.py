@@ -1,8 +1,9 @@
 """Every command of every type dies at its stores: its shard is then as it was before, or as it is after the command.
 
 What a death leaves is what lies in the arena's file at that instant. So the command is run once, the file is copied at
-each crash point, and every copy is opened as the next worker would. Real deaths of real processes are in test_arena.py,
-test_keyspace.py, test_collections.py and tests/workers/test_loop.py.
+each crash point, and every copy is opened as the next worker would. Real deaths of real processes are in
+test_arena_deaths.py, test_keyspace_deaths.py and test_collections.py of tests/workers/memory and in
+tests/workers/test_loop.py.
 """
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -49,11 +48,6 @@ class Store:
         """All that is allocated is reachable, once."""
         self.arena.check()
         assert sorted(c.owned(self.keyspace)) == [offset for offset, _ in self.arena.allocated()]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> str:
-    return str(tmp_path / "arena-0")
 
 
 @pytest.fixture
