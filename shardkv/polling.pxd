@@ -10,8 +10,8 @@ for up to `busy-poll-us` more before it blocks, as long as that pays:
 
 Invariants
  1. Looking ends at once when others want the core: each look ends with sched_yield, and one that took CONTENDED_US had
-    somebody else run for long. For CONTENDED_MS after that it does not look, twice as long each time it happens again
-    within QUIET_MS.
+    somebody else run for long. For CONTENDED_MS after that it neither looks nor lingers, twice as long each time it
+    happens again within QUIET_MS: Linux takes the place in the queue from who yields, so trying is dear there.
  2. An idle process does not look: behind every long wait `looking` is 0. A single request costs no look, a burst one.
  3. Between `poll_begin` and the block `sleeping` is AWAKE, so nobody spends a system call on waking who looks.
 """
@@ -44,6 +44,7 @@ cdef struct Polling:
 
 cdef void poll_configure(Polling *polling, uint64_t ticks_per_ms, uint64_t window_us) noexcept nogil
 cdef bint poll_begin(Polling *polling, uint64_t now) noexcept nogil         # a wait begins; whether to look
+cdef bint poll_contended(Polling *polling, uint64_t now) noexcept nogil     # others wanted the core a moment ago
 cdef bint poll_yield(Polling *polling, uint64_t *now) noexcept nogil        # False: others want the core
 cdef void poll_found(Polling *polling) noexcept nogil
 cdef void poll_gave_up(Polling *polling) noexcept nogil

@@ -11,10 +11,10 @@ cdef enum:
     CREDIT_FIRST = 4
     CREDIT_MOST = 16
     FAILURES_MOST = 10
-    CONTENDED_US = 400         # more than what a client does between two requests, less than a time slice
-    CONTENDED_MS = 5
-    CONTENDED_MS_MOST = 320
-    QUIET_MS = 100             # so long after it was over, the core has been quiet
+    CONTENDED_US = 1000        # more than what fifty clients do in a round, less than a time slice of who wants it all
+    CONTENDED_MS = 40
+    CONTENDED_MS_MOST = 2560
+    QUIET_MS = 1000            # so long after it was over, the core has been quiet
 
 
 cdef void poll_configure(Polling *polling, uint64_t ticks_per_ms, uint64_t window_us) noexcept nogil:
@@ -25,7 +25,11 @@ cdef void poll_configure(Polling *polling, uint64_t ticks_per_ms, uint64_t windo
 
 cdef bint poll_begin(Polling *polling, uint64_t now) noexcept nogil:
     polling.began = now
-    return polling.looking and now >= polling.contended_until
+    return polling.looking and not poll_contended(polling, now)
+
+
+cdef bint poll_contended(Polling *polling, uint64_t now) noexcept nogil:
+    return now < polling.contended_until
 
 
 cdef bint poll_yield(Polling *polling, uint64_t *now) noexcept nogil:

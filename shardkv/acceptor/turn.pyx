@@ -36,7 +36,7 @@ from shardkv.acceptor.net cimport (
 from shardkv.acceptor.router cimport Router
 from shardkv.acceptor.specs cimport CommandTable
 from shardkv.atomic cimport ticks
-from shardkv.polling cimport pause, poll_begin, poll_found, poll_gave_up, poll_woken, poll_yield
+from shardkv.polling cimport pause, poll_begin, poll_contended, poll_found, poll_gave_up, poll_woken, poll_yield
 from shardkv.ring cimport RingPair
 from shardkv.segment cimport SegmentStore, named_requests
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, fall_asleep, stay_awake
@@ -167,6 +167,8 @@ cdef class Turn:
         cdef uint64_t now = ticks()
         cdef bint at_sockets = poll_begin(&self.polling, now)
         cdef uint64_t until = now + (self.polling.window if at_sockets else self.linger_ticks)
+        if poll_contended(&self.polling, now):
+            return self._found(False)  # each sched_yield would cost a time slice, and the right to the next one
         while at_sockets or self.requests.awaiting():
             if self._found(at_sockets):
                 if at_sockets:
