@@ -45,12 +45,13 @@ class SegmentError(Exception):
 
 
 def no_segment(number: int) -> str:
-    """The error text for a request whose segment cannot be made, `number` being the SegmentError's."""
+    """The error text for a request whose segment cannot be made or opened, `number` being the SegmentError's."""
     if number in (ENOSPC, EFBIG, EDQUOT):
         return ARENA_FULL
     if number in (EMFILE, ENFILE):
         return NO_DESCRIPTORS
-    return f"ERR the request is too large for a ring, and a segment cannot be made: {os.strerror(number)}"
+    reason = os.strerror(number) if number else "it does not fit its record"
+    return f"ERR the request is too large for a ring, and its segment cannot be used: {reason}"
 
 
 cdef object failed(str what, bytes path):

@@ -21,7 +21,8 @@ Invariants
  6. Between storing 0 and blocking again lies 2, on every way, an exception's too: an acceptor's turn that does not end
     with 2 has scheduled the next one.
  7. A death leaves any value. A successor looks at all its rings before it first blocks; a reason that nobody has any
-    more costs a needless write.
+    more costs a needless write. A death between the store and the look of 3 loses a wake-up: a successor's first
+    publish is to everybody, as if all of its positions had just moved.
  8. Event descriptors are edge-triggered where they are watched: their counts are never read.
 
 `delay_point` stands at every store and look of this protocol, for tests: see sleep.pyx.

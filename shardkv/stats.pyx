@@ -160,6 +160,7 @@ cdef class ControlPage:
         cdef char *buffer = self._settings(version)
         if <size_t>len(text) > SETTINGS_BYTES - 8:
             raise ControlPageError(f"{len(text)} bytes of settings do not fit into the control page")
+        atomic_fence()  # who sees a byte of it sees the version before, and knows that its own buffer has been taken
         (<uint64_t *>buffer)[0] = len(text)
         memcpy(buffer + 8, <const char *>text, len(text))
         atomic_store_release(&self.header.settings_version, version)

@@ -14,6 +14,8 @@ Invariants
     has that room lent to it again.
  4. Of a record nothing is believed: command, database, and every length are checked before they are used (BadRecord:
     the acceptor's memory is broken, and the worker stops).
+ 5. A request's segment goes when the request is done, whether or not it could be opened.
+ 6. What was undone counts as no change and as a call that failed.
 """
 from libc.stdint cimport int64_t, uint64_t
 from shardkv.resp cimport Reply
@@ -24,6 +26,11 @@ from workers.call cimport Call
 from workers.memory.arena cimport Arena
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport Handler
+
+cdef enum Outcome:
+    COMPLETED
+    REFUSED                             # undone, and replied to with an error
+    GOES_IN_PIECES                      # undone, and not done until its last piece is sent
 
 cdef class Execution:
     cdef readonly int index             # of the shard
@@ -60,7 +67,7 @@ cdef class Execution:
     cdef bint over_limit(self) noexcept
     cdef int fail(self, RingPair pair, RequestRecord *record, text) except -1
     cdef int undo(self) except -1
-    cdef bint complete(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1
+    cdef Outcome complete(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except? REFUSED
     cdef bint may_repeat(self, RequestRecord *record) noexcept
     cdef int respond(self, RingPair pair, RequestRecord *record, uint64_t position) except -1
     cdef int make_segment(self, Reply reply) except -1

@@ -17,7 +17,7 @@ from shardkv.stats cimport CHANGES, COMMANDS_MAX, ROLLBACKS, USED_MEMORY, count_
 from workers.pieces cimport Pieces
 
 from shardkv.errors import ARENA_FULL, OUT_OF_MEMORY, CommandError, OutOfMemory
-from shardkv.segment import SegmentError
+from shardkv.segment import SegmentError, no_segment
 from workers.call import BadRecord, Shard
 
 
@@ -63,6 +63,7 @@ cdef class Execution:
         cdef uint64_t position = pair.request.next + record.size
         cdef uint64_t changes = self.keyspace.changes, now
         cdef bint failed, done
+        cdef Outcome outcome
         self.lend_ring(pair, record)
         self.expired_before = self.keyspace.expired
         self.arena.begin(acceptor, position)
@@ -71,15 +72,18 @@ cdef class Execution:
             self.undo()
             self.arena.begin(acceptor, position)
         self.changed |= self.arena.header.journal_used != 0
-        done = self.complete(pair, acceptor, record, position)
+        outcome = self.complete(pair, acceptor, record, position)
+        done = outcome != GOES_IN_PIECES
+        failed |= outcome == REFUSED
         if done:
             if not failed:
                 self.block.counters[<int>CHANGES] += self.keyspace.changes - changes
-            ring_advance(&pair.request, record.size)
-        if self.request_segment is not None:
-            if done:
+            if self.request_segment is not None:
                 self.request_segment.unlink()
-            self.request_segment = None
+            else:
+                self.drop_segment(record)
+            ring_advance(&pair.request, record.size)
+        self.request_segment = None
         now = ticks()
         if record.kind != REQUEST_INTERNAL and record.command < COMMANDS_MAX:
             count_call(&self.commands[record.command], now - self.tick, failed)
@@ -132,6 +136,8 @@ cdef class Execution:
             self.fail(pair, record, error.text)
         except OutOfMemory:
             self.fail(pair, record, ARENA_FULL)
+        except SegmentError as error:  # the request's
+            self.fail(pair, record, no_segment(error.number))
         except BadRecord:
             raise  # the worker stops, and its successor counts the request (workers/recovery.pxd)
         except MemoryError:
@@ -196,16 +202,16 @@ cdef class Execution:
 
     # -- the reply
 
-    cdef bint complete(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except -1:
-        """Appends the record of the call's reply and commits; False: there is no room for its segment, but the request
-        can be executed again, so it has begun to go in pieces."""
+    cdef Outcome complete(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except? REFUSED:
+        """Appends the record of the call's reply and commits. Where there is no room for the reply's segment, a request
+        that can be executed again has begun to go in pieces, any other has been undone."""
         cdef uint64_t begun = pair.reply.next
         cdef bint again = self.arena.header.journal_used == 0 or self.may_repeat(record)
         try:
             self.respond(pair, record, position)
             self.arena.commit()
             self.reply_segment = None
-            return True
+            return COMPLETED
         except OutOfMemory:  # for the segment, or for the journal of the frees
             pair.reply.next = begun
             if self.reply_segment is not None:
@@ -216,11 +222,11 @@ cdef class Execution:
             self.fail(pair, record, ARENA_FULL)
         elif not lies_in_ring(self.call._reply):
             self.begin_pieces(acceptor)
-            return False
+            return GOES_IN_PIECES
         self.arena.begin(acceptor, position)
         self.respond(pair, record, position)
         self.arena.commit()
-        return True
+        return COMPLETED if again else REFUSED
 
     cdef bint may_repeat(self, RequestRecord *record) noexcept:
         """Whether all that the request can have changed is what any reading changes: clocks, and keys that expired."""

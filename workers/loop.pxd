@@ -16,6 +16,7 @@ Invariants
     behind the published tail.
  3. A full reply ring stops only its own acceptor's requests. The loop never waits for a client or an acceptor.
  4. It blocks as shardkv/sleep.pxd says, and looks for a moment first, while that pays (shardkv/polling.pxd).
+ 5. It listens to the supervisor in every tick, also when it never blocks.
 
 What happens to a ring after a death is in recovery.pxd, the worker's own work in housekeeping.pxd.
 """
@@ -39,6 +40,7 @@ cdef class Worker(Execution):
     cdef uint64_t settings_version      # of the control page, as `settings` has them
     cdef int died                       # how the shard's last worker ended, as its supervisor saw it
     cdef int64_t now_ms
+    cdef int64_t next_listen            # to the supervisor: unix time, ms
     cdef bint stopping
     cdef Polling polling
 

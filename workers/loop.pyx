@@ -111,6 +111,8 @@ cdef class Worker(Execution):
             for acceptor in range(self.acceptors):
                 worked += self.serve(acceptor)
             worked += self.housekeeping.step(self.now_ms) + free_some()
+            if self.now_ms >= self.next_listen:
+                self._listen()
             if not worked:
                 if self.stopping:
                     return
@@ -256,6 +258,7 @@ cdef class Worker(Execution):
         return True
 
     cdef int _listen(self) except -1:
+        self.next_listen = self.now_ms + TICK_MS
         for message in self.channel.feed():
             if message["type"] == "stop":
                 self.stopping = True

@@ -18,7 +18,8 @@ Invariants
  3. A request that has killed its worker ATTEMPTS_MAX times is answered with an error instead of being tried again. What
     a worker does to itself (a fault, an abort, an exit) counts as one; what may have come from outside counts a tenth,
     so that kills by an operator disturb nobody, and a request that calls for the system's OOM killer still ends.
- 4. A request that was not executing is never counted, wherever it lies in the ring.
+ 4. A request that was not executing is never counted, wherever it lies in the ring: `attempts` is 0 before
+    `attempt_position` names another, so a death in between leaves nobody's count to it.
  5. What a record says is not believed (BadRecord, workers/execution.pxd): the worker logs a line and ends. A record
     that can be passed because its size fits is a request that killed its worker, and gets its error by 3. A ring that
     cannot be read on ends every worker of the shard before it is ready: the supervisor's brake holds, the shard's data

@@ -1,6 +1,7 @@
 """After a worker's death: see recovery.pxd for the states it leaves and the invariants."""
 from libc.stdint cimport uint32_t, uint64_t
 
+from shardkv.atomic cimport compiler_barrier
 from shardkv.ring cimport (
     REPLY_ROOM, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce,
     ring_room,
@@ -50,8 +51,9 @@ cdef int count_attempt(Execution execution, RingPair pair, int acceptor, int wei
     if execution.arena.interrupted_position != pair.request.next + record.size:
         return -1
     if pair.request.shared.attempt_position != pair.request.next:
-        pair.request.shared.attempt_position = pair.request.next
         pair.request.shared.attempts = 0
+        compiler_barrier()
+        pair.request.shared.attempt_position = pair.request.next
     pair.request.shared.attempts += weight
     if pair.request.shared.attempts < ATTEMPTS_MAX * WEIGHT_CRASH or ring_room(&pair.reply) < REPLY_ROOM:
         return -1

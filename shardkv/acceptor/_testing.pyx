@@ -1,5 +1,5 @@
 """C-only functions for tests. Nothing of the server imports this."""
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -21,7 +21,11 @@ from shardkv.acceptor.parser cimport (
 )
 from shardkv cimport sleep
 from shardkv.acceptor.requests cimport Requests
-from shardkv.ring cimport RingPair
+from shardkv.ring cimport (
+    IN_SEGMENT, REQUEST_COMMAND, RequestRecord, Ring, RingPair, SegmentName, ring_append, ring_reserve,
+)
+from shardkv.segment cimport Segment, SegmentStore, named_requests
+from shardkv.sleep cimport SLEEPS_FOR_RECORDS
 from shardkv.stats cimport ERROR_REPLIES, ControlPage
 
 
@@ -126,19 +130,25 @@ def is_local_address(address: bytes) -> bool:
     return is_local(peer)
 
 
-def publish(folder: str, int workers, int death=0) -> list[int]:
-    """Takes an acceptor's request rings over, appends a record to each and publishes them; dies at the `death`-th store
-    of publishing, if there is one. Without: publishes nothing of its own, returns the tails."""
+def publish(folder: str, int workers, int death=0, wake_fds: list[int] | None = None) -> tuple[list[int], set[int]]:
+    """Takes over an acceptor's request rings, whose workers sleep, and publishes; returns the tails, and the ids of the
+    segments that records before them name. With `death` it appends such a record to each ring, and dies at that store
+    of publishing, if there is one."""
     cdef list pairs = [RingPair.open(f"{folder}/ring-0-{worker}") for worker in range(workers)]
-    cdef Requests requests = Requests(ControlPage.open(f"{folder}/control"), pairs, [-1] * workers, None, 1)
+    cdef ControlPage page = ControlPage.open(f"{folder}/control")
+    cdef SegmentStore segments = SegmentStore(folder, 0, 1)
+    cdef Requests requests
     cdef RingPair pair
+    for worker in range(workers):
+        page.worker(worker).sleeping = SLEEPS_FOR_RECORDS
+    requests = Requests(page, pairs, wake_fds or [-1] * workers, segments, 1)
     if death:
         for worker in range(workers):
-            requests.ask(worker, 1, [b"x"])
+            append_named(requests.rings[<int>worker], segments.create())
         sleep.dying, sleep.delaying = death, 1
-        requests.publish()
-        sleep.dying = sleep.delaying = 0
-    return [pair.request.shared.tail for pair in pairs]
+    requests.publish()
+    sleep.dying = sleep.delaying = 0
+    return [pair.request.shared.tail for pair in pairs], named_requests(pairs)
 
 
 def deliver_without_memory(int fd, list early, list late, bint backwards) -> bool:
@@ -170,3 +180,13 @@ def deliver_without_memory(int fd, list early, list late, bint backwards) -> boo
     free(client)
     free(payloads)
     return doomed
+
+
+cdef int append_named(Ring *ring, Segment segment) except -1:
+    cdef uint32_t size = sizeof(RequestRecord) + sizeof(SegmentName)
+    cdef RequestRecord *record = <RequestRecord *>ring_reserve(ring, size)
+    memset(record, 0, size)
+    record.size, record.kind, record.flags = size, REQUEST_COMMAND, IN_SEGMENT
+    (<SegmentName *>(record + 1)).id = segment.id
+    ring_append(ring, size)
+    return 0

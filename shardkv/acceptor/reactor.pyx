@@ -30,9 +30,6 @@ from shardkv.stats cimport (
     LARGEST_OUTPUT,
 )
 
-cdef enum:
-    FREE_STEPS = 16            # of segments' pages in a tick: a few milliseconds
-
 
 cdef class Reactor(Turn):
     def fileno(self) -> int:
@@ -132,13 +129,10 @@ cdef class Reactor(Turn):
         self.hub.counters[<int>CLIENT_MEMORY] = memory
         self.hub.counters[<int>LARGEST_INPUT] = largest_input
         self.hub.counters[<int>LARGEST_OUTPUT] = largest_output
-        for _ in range(FREE_STEPS):
-            if not free_some():
-                break
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self.hub.counters[<int>CPU_USER_US] = int(usage.ru_utime * 1e6)
         self.hub.counters[<int>CPU_SYS_US] = int(usage.ru_stime * 1e6)
-        if self.hub.dirty != NULL:
+        if self.hub.dirty != NULL or free_some():
             self.kick()
 
     cdef void _check_client(self, Client *client) noexcept nogil:

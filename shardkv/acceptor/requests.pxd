@@ -8,7 +8,8 @@ Invariants
  3. One `publish` is for all of its rings, whenever the acceptor dies: before it stores the tails of several, it stores
     in each header what its tail will be (publishing_tail), then 1 into the first ring's publishing_position, then the
     tails, then 0. A successor that finds 1 stores the tails, all records before them being complete. So a command that
-    was divided reaches all of its workers or none.
+    was divided reaches all of its workers or none. Segments are swept behind that: what lay behind a tail and is now
+    before it names segments too.
  4. While clients wait for a ring, nobody's request goes into it but that of the client whose turn it is. In its turn a
     client goes on as long as there is room and it has whole requests; then it stands at the end. One whose request
     still does not fit stays the first.

@@ -25,7 +25,8 @@ from shardkv.ring cimport (
     ring_publish,
     ring_reserve,
 )
-from shardkv.sleep cimport SLEEPS_FOR_RECORDS, delay_point, wake_if
+from shardkv.segment cimport named_requests
+from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, delay_point, wake_if
 
 from shardkv.segment import SegmentError
 
@@ -59,7 +60,8 @@ cdef class Requests:
     def __init__(
         self, page: ControlPage, pairs: list, wake_fds: list, SegmentStore segments, uint64_t epoch
     ) -> None:
-        """Takes the producer's side of the request rings, one for each worker."""
+        """Takes the producer's side of the request rings, one for each worker, and removes what segments a predecessor
+        left. Raises OSError."""
         cdef uint32_t worker
         self.page, self.pairs, self.wake_fds, self.segments = page, pairs, wake_fds, segments
         self.workers = len(pairs)
@@ -73,8 +75,10 @@ cdef class Requests:
         for worker in range(self.workers):
             self.rings[worker] = &(<RingPair>pairs[worker]).request
         self._finish_predecessor()
+        self.segments.sweep(named_requests(pairs))
         for worker in range(self.workers):
             ring_produce(self.rings[worker])
+            self.moved[worker] = SLEEPS_FOR_RECORDS | SLEEPS_FOR_ROOM
 
     def __dealloc__(self):
         free(self.rings)

@@ -11,6 +11,8 @@ Invariants
  2. Nothing here waits.
  3. Before it blocks it looks for a moment, while that pays (shardkv/polling.pxd), never past the turn's deadline.
  4. The process blocks as shardkv/sleep.pxd says. It sleeps for records always, for room while clients wait for it.
+ 5. Segments that were closed are freed in every turn, and turns follow each other until that is done: what comes in
+    with one turn's reads cannot pile up in the file system.
 """
 from libc.stdint cimport uint64_t
 
@@ -31,6 +33,7 @@ cdef enum:
     SPINS = 48                # looks at reply rings between two system calls, while workers have requests of ours
     BLOCK_MS = 1              # in our own epoll set, before the event loop blocks
     ACCEPTS = 64              # of one listening socket at once
+    FREE_STEPS = 4            # of segments' pages in a turn: less than half a millisecond
 
 cdef class Turn:
     cdef Hub *hub             # progress.hub
@@ -53,6 +56,7 @@ cdef class Turn:
 
     cdef void tell_time(self) noexcept nogil
     cdef bint _serve(self, uint64_t deadline) except -1
+    cdef bint _free(self) noexcept nogil
     cdef void _schedule(self)
     cdef bint _look(self, uint64_t deadline) noexcept nogil
     cdef bint _found(self, bint at_sockets) noexcept nogil

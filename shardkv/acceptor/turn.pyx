@@ -38,7 +38,7 @@ from shardkv.acceptor.specs cimport CommandTable
 from shardkv.atomic cimport ticks
 from shardkv.polling cimport pause, poll_begin, poll_contended, poll_found, poll_gave_up, poll_woken, poll_yield
 from shardkv.ring cimport RingPair
-from shardkv.segment cimport SegmentStore, named_requests
+from shardkv.segment cimport SegmentStore, free_some
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, fall_asleep, stay_awake
 from shardkv.stats cimport BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED
 
@@ -61,7 +61,6 @@ cdef class Turn:
         self.turn_ticks = page.header.ticks_per_ms * TURN_US // 1000
         self.clients = ClientTable(assignment["epoch"])
         pairs = [RingPair.open(f"{assignment['folder']}/ring-{index}-{w}") for w in range(assignment["workers"])]
-        segments.sweep(named_requests(pairs))
         self.requests = Requests(page, pairs, assignment["worker_wake"], segments, self.clients.epoch)
         self.replies = Replies(pairs, self.clients, self.requests, segments, server)
         division = Division(table, page, index, self.requests)
@@ -98,6 +97,7 @@ cdef class Turn:
         self.turning = True
         try:
             may_sleep = self._serve(ticks() + self.turn_ticks)
+            may_sleep = not self._free() and may_sleep
         finally:
             self.turning = False
             if not may_sleep:
@@ -210,6 +210,14 @@ cdef class Turn:
                 if self.requests.may_serve(worker):
                     return True
         return False
+
+    cdef bint _free(self) noexcept nogil:
+        """Frees some of what segments left; returns whether there is more."""
+        cdef int _step
+        for _step in range(FREE_STEPS):
+            if not free_some():
+                return False
+        return True
 
     cdef void _schedule(self):
         if not self.scheduled:

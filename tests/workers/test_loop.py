@@ -15,6 +15,7 @@ import pytest
 
 from shardkv._testing_ring import FakeAcceptor, RingSide
 from shardkv.commands.table import command_id
+from shardkv.errors import ARENA_FULL
 from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
@@ -62,10 +63,13 @@ SEQUENCE: list[tuple[Request, bytes]] = [
 
 
 class FakeChannel:
-    """A control channel on which the supervisor never speaks."""
+    """A control channel on which the supervisor says nothing but stop."""
 
     def __init__(self) -> None:
-        self.read_end, self.write_end = os.pipe()
+        self.read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
+
+    def stop(self) -> None:
+        os.write(self.write_end, b"s")
 
     def fileno(self) -> int:
         return self.read_end
@@ -74,7 +78,10 @@ class FakeChannel:
         """Nobody listens."""
 
     def feed(self) -> list[dict[str, Any]]:
-        raise EOFError
+        try:
+            return [{"type": "stop"} for _ in os.read(self.read_end, 1)]
+        except BlockingIOError:
+            return []
 
 
 class Instance:
@@ -94,6 +101,7 @@ class Instance:
         }
         self.replies: list[tuple[int, bytes]] = []
         self.deaths = 0
+        self.channel = FakeChannel()
         self.file_limit = 0  # bytes that the worker's files may have; 0: any
         self.poisoned_slot = -1  # whoever changes something in a transaction of this commit slot dies
         self._start(0)
@@ -104,7 +112,7 @@ class Instance:
             status = 1
             faulthandler.disable()  # who dies here does so on purpose
             try:
-                worker = take_shard(self.assignment, FakeChannel())  # type: ignore[arg-type]
+                worker = take_shard(self.assignment, self.channel)  # type: ignore[arg-type]
                 if self.file_limit:
                     resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_limit, self.file_limit))
                 if self.poisoned_slot >= 0:
@@ -452,6 +460,38 @@ def test_a_reply_in_pieces_survives_a_death_at_each_store(tmp_path: Path) -> Non
             assert made.replies[-2:] == [(sent - 2, whole), (sent - 1, b":300000\r\n")]
             died = made.deaths > 0
         assert crash > 3
+
+
+def test_what_is_undone_because_its_reply_has_no_room_counts_as_a_failed_call(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        for _ in range(3):
+            made.send((b"append", b"{k}long", b"x" * 100_000))
+        made.settle(3)
+        made.file_limit = 65536
+        made.start_over()
+        made.send((b"getdel", b"{k}long"))
+        made.settle(4)
+        assert made.replies[3] == (3, b"-%b\r\n" % ARENA_FULL.encode())
+        assert made.page.worker_counters(0)["changes"] == 3
+        calls, _, _, failed, _ = made.page.command_stats()[command_id("getdel")]
+        assert (calls, failed) == (1, 1)
+
+
+def test_a_worker_that_never_blocks_stops_when_told(tmp_path: Path) -> None:
+    with instance(tmp_path) as made:
+        made.page.publish_settings(b'{"busy-poll-us": "1000000"}')
+        made.send((b"@settings",))
+        for number in range(200):  # it is woken again and again, so that looking seems to pay
+            made.send((b"incr", b"{k}n"))
+            made.settle(number + 2)
+        made.channel.stop()
+        made.send((b"incr", b"{k}n"))
+        until = time.monotonic() + 20.0
+        while os.waitpid(made.pid, os.WNOHANG)[0] == 0:
+            assert time.monotonic() < until, "the worker goes on"
+            if made.acceptor.replies():
+                made.send((b"incr", b"{k}n"))
+        made._start(0)
 
 
 def test_while_a_reply_is_in_pieces_other_acceptors_are_served(tmp_path: Path) -> None:
