@@ -16,7 +16,8 @@ Invariants
  2. All arenas have the instance's generation. A start raises those of the arenas first, flushes them, and then raises
     the instance's. So one that was killed leaves arenas that are one ahead; one that is behind was copied earlier, and
     its keys are not of one time with the others'.
- 3. `made` is set when all workers have reported ready, so after every arena was made; an arena that is made has
+ 3. `made` is set when all workers have reported ready, after every arena was made and before the first client is
+    served; a start in which that fails stops. An arena that is made has
     generation 0 until then. While `made` is false, an arena that is missing is one not made yet: no client was ever
     told that something is in it.
  4. `removing` is set before the first arena is removed, and goes with the file itself, after the last.
