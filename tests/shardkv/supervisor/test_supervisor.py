@@ -109,7 +109,7 @@ def test_that_arenas_are_there_is_noted_before_clients_are_served(
     server = fake(start=False)
     server.spawn()
     description = server.data_folder / "instance.json"
-    wait_until(lambda: description.exists() and read_identity(str(description)).made, "the note")
+    wait_until(lambda: description.exists() and not read_identity(str(description)).to_make, "the note")
     server.stop(signal.SIGKILL)
     (server.data_folder / "arena-1").unlink()
     assert server.spawn().wait(20) == 1
