@@ -4,7 +4,8 @@ instance.json is one JSON object, padded with spaces to RECORD_BYTES:
 
     version, workers, secret    of the format, number of shards, the secret of all hashes (hashing.pxd): never change
     generation                  of the data: each start raises it
-    made                        every arena has been there: one that is missing is lost
+    to_make                     the arenas that are to be made, a bit for each, in hexadecimal: any other that is missing
+                                is lost
     removing                    the data is being given up: what is left of it is to be removed, not served
 
 An arena begins with the words of HEAD; workers/memory/format.pxd has the whole header.
@@ -16,9 +17,10 @@ Invariants
  2. All arenas have the instance's generation. A start raises those of the arenas first, flushes them, and then raises
     the instance's. So one that was killed leaves arenas that are one ahead; one that is behind was copied earlier, and
     its keys are not of one time with the others'.
- 3. `made` is set when all workers have reported ready, so after every arena was made; an arena that is made has
-    generation 0 until then. While `made` is false, an arena that is missing is one not made yet: no client was ever
-    told that something is in it.
+ 3. `to_make` is emptied when all workers have reported ready, after every arena was made and before the first client
+    is served; a start in which that fails stops. An arena that is made has generation 0 until then. One that is in
+    `to_make` and missing is one not made yet: no client was ever told that something is in it. One that is lost is
+    added when the operator allows for it, and the others stay as protected as they were.
  4. `removing` is set before the first arena is removed, and goes with the file itself, after the last.
 """
 from __future__ import annotations
@@ -32,7 +34,7 @@ from dataclasses import dataclass
 
 from shardkv.hashing import SECRET_BYTES
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 RECORD_BYTES = 1024
 
 ARENA_VERSION = 4
@@ -53,13 +55,18 @@ class Identity:
     workers: int
     secret: bytes
     generation: int = 0
-    made: bool = False
+    to_make: frozenset[int] = frozenset()
     removing: bool = False
 
     @classmethod
     def new(cls, workers: int) -> Identity:
         """An instance's without data."""
-        return cls(workers, os.urandom(SECRET_BYTES))
+        return cls(workers, os.urandom(SECRET_BYTES), to_make=frozenset(range(workers)))
+
+    @property
+    def never_made(self) -> bool:
+        """Whether no arena ever held data: it is still as its first start described it."""
+        return self.generation == 0 and len(self.to_make) == self.workers
 
 
 # -- instance.json
@@ -88,12 +95,20 @@ def read_identity(path: str) -> Identity:
     if not _is_count(workers) or workers < 1:
         raise LayoutError(f"{path} names {workers!r} workers: {advice}")
     secret, generation = found.get("secret"), found.get("generation")
-    made, removing = found.get("made"), found.get("removing")
+    to_make, removing = found.get("to_make"), found.get("removing")
     if not isinstance(secret, str) or len(secret) != 2 * SECRET_BYTES or not re.fullmatch("[0-9a-f]+", secret):
         raise LayoutError(f"{path} has no secret that fits: {advice}")
-    if not _is_count(generation) or not isinstance(made, bool) or not isinstance(removing, bool):
+    numbers = _numbers(to_make, workers)
+    if not _is_count(generation) or numbers is None or not isinstance(removing, bool):
         raise LayoutError(f"{path} does not tell the state of the data: {advice}")
-    return Identity(workers, bytes.fromhex(secret), generation, made, removing)
+    return Identity(workers, bytes.fromhex(secret), generation, numbers, removing)
+
+
+def _numbers(text: object, workers: int) -> frozenset[int] | None:
+    if not isinstance(text, str) or not re.fullmatch("[0-9a-f]+", text) or int(text, 16) >> workers:
+        return None
+    bits = int(text, 16)
+    return frozenset(number for number in range(workers) if bits >> number & 1)
 
 
 def _is_count(value: object) -> bool:
@@ -104,7 +119,7 @@ def write_identity(path: str, identity: Identity) -> None:
     """Stores it (invariant 1). Raises OSError."""
     found = {
         "version": FORMAT_VERSION, "workers": identity.workers, "generation": identity.generation,
-        "made": identity.made, "removing": identity.removing, "secret": identity.secret.hex(),
+        "to_make": f"{sum(1 << number for number in identity.to_make):x}", "removing": identity.removing, "secret": identity.secret.hex(),
     }
     record = json.dumps(found).encode().ljust(RECORD_BYTES - 1) + b"\n"
     exists = os.path.exists(path)
@@ -161,7 +176,7 @@ def check_arena(path: str, shard: int, identity: Identity) -> bool:
         raise LayoutError(f"arena {path} holds shard {found} of {shards}, not {shard} of {identity.workers}: {advice}")
     if size != status.st_size:
         raise LayoutError(f"arena {path} is {status.st_size} bytes long instead of {size}: {advice}")
-    expected = (identity.generation, identity.generation + 1, *([] if identity.made else [0]))
+    expected = (identity.generation, identity.generation + 1, *([0] if shard in identity.to_make else []))
     if generation not in expected:
         raise LayoutError(
             f"arena {path} is of generation {generation}, the others are of {identity.generation}: they were not "

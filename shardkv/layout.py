@@ -164,9 +164,10 @@ class Layout:
         missing = [
             worker for worker in range(identity.workers) if not check_arena(self.arena(worker), worker, identity)
         ]
-        if missing and identity.made and not allow_missing:
+        lost = [worker for worker in missing if worker not in identity.to_make]
+        if lost and not allow_missing:
             raise LayoutError(
-                f"{self.arena(missing[0])} is missing: put it back, or start with --allow-missing-arenas yes "
+                f"{self.arena(lost[0])} is missing: put it back, or start with --allow-missing-arenas yes "
                 "to begin with its part of the data empty"
             )
         return identity, missing
@@ -174,8 +175,8 @@ class Layout:
     def begin(self, identity: Identity, missing: list[int]) -> Identity:
         """Raises the generation of data that has been examined; returns what it is now. Raises OSError."""
         generation = identity.generation + 1
-        if missing and identity.made:
-            identity = self._save(replace(identity, made=False))
+        if not identity.to_make.issuperset(missing):
+            identity = self._save(replace(identity, to_make=identity.to_make.union(missing)))
         for worker in range(identity.workers):
             if worker not in missing:
                 set_generation(self.arena(worker), generation)
@@ -187,11 +188,11 @@ class Layout:
 
     def settle(self, identity: Identity) -> Identity:
         """Notes that every arena is there; returns what the data is now. Raises OSError."""
-        if identity.made:
+        if not identity.to_make:
             return identity
-        for worker in range(identity.workers):
+        for worker in identity.to_make:
             set_generation(self.arena(worker), identity.generation)
-        return self._save(replace(identity, made=True))
+        return self._save(replace(identity, to_make=frozenset()))
 
     def _save(self, identity: Identity) -> Identity:
         write_identity(self._instance, identity)
@@ -241,7 +242,7 @@ class Layout:
         if any(_ARENA_NAME.fullmatch(name) for name in self.names()):
             return True
         try:
-            return read_identity(self._instance).made       # then its arenas were lost, and the next start is to say so
+            return not read_identity(self._instance).never_made     # then its arenas were lost, and the next start is to say so
         except (FileNotFoundError, LayoutError):
             return False
 

@@ -107,8 +107,9 @@ def _prepare_locked(
     )
     warnings = [checks.backlog_warning(settings.number("tcp-backlog"))]
     warnings += checks.memory_warnings(settings.number("maxmemory"))
-    if identity and identity.made:
-        warnings += [f"{layout.arena(worker)} is missing: that part of the data starts empty" for worker in missing]
+    if identity:
+        lost = [worker for worker in missing if worker not in identity.to_make]
+        warnings += [f"{layout.arena(worker)} is missing: that part of the data starts empty" for worker in lost]
     listeners, unix = _listen(settings, acceptors, undo)
     others = beside_clients(acceptors, workers, max(map(len, listeners)))
     maxclients, warning = checks.fit_descriptors(settings.number("maxclients"), others)

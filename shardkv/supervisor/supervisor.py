@@ -9,6 +9,7 @@ Invariants
  4. A shard is assigned as `fresh` until a worker of this run has reported ready once; what a dead child sent is read
     before its slot is filled again.
  5. Clients are told that data is loading until every shard has been served once, and never again: deaths do not show.
+    Before they are told otherwise it is noted that all arenas are there (identity.py, invariant 3).
  6. Before all is ready for the first time, a child that cannot start stops everything. After that no child does.
 """
 from __future__ import annotations
@@ -43,6 +44,7 @@ EXIT_OK = 0
 EXIT_INSISTED = 1       # a second SIGINT
 EXIT_CHILD_FAILED = 3   # a child says that it cannot start
 EXIT_CHILDREN_DIE = 4   # a child dies again and again before it is ready
+EXIT_UNSETTLED = 5      # that all arenas are there cannot be noted
 
 _DEATHS_AT_START = 5.0  # crashes before readiness that stop a server which has not been ready yet
 _FORK_PATIENCE = 0.05    # seconds at least between a fork that failed and the next
@@ -120,11 +122,13 @@ class Supervisor:
         self._selector.register(self._signals, selectors.EVENT_READ)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
-    def _settle(self) -> None:
+    def _settle(self) -> bool:
         try:
             self._instance.settle()
         except OSError as error:
-            self._log.warning(f"WARNING: cannot note that all arenas are there: {error.strerror}")
+            self._fail(f"cannot note that all arenas are there: {error.strerror}", EXIT_UNSETTLED)
+            return False
+        return True
 
     def _announce(self) -> None:
         instance, settings = self._instance, self._settings
@@ -270,13 +274,12 @@ class Supervisor:
         child.ready = True
         if child.kind == "worker" and self._loading():
             self._served.add(child.index)
-            if not self._loading():
+            if not self._loading() and not self._stopping and self._settle():
                 for acceptor in self._acceptors():
                     acceptor.channel.send({"type": "loaded"})
         ready = sum(child.ready for child in self._children)
         if ready == self._instance.acceptors + self._instance.workers and not self._announced and not self._stopping:
             self._announced = True
-            self._settle()
             self._announce()
             self._on_ready()
 

@@ -5,13 +5,24 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shardkv.config.directives import WORKERS_MAX
 from shardkv.hashing import set_secret
-from shardkv.identity import ARENA_VERSION, FORMAT_VERSION, HEAD, RECORD_BYTES, Identity, LayoutError
+from shardkv.identity import (
+    ARENA_VERSION,
+    FORMAT_VERSION,
+    HEAD,
+    RECORD_BYTES,
+    Identity,
+    LayoutError,
+    read_identity,
+    write_identity,
+)
 from shardkv.layout import Layout
 from workers.memory import _testing as a
 from workers.memory.arena import Arena
@@ -135,7 +146,7 @@ def test_arenas_that_do_not_fit(layout: Layout, harm: Callable[[Layout], object]
     assert reason in refuse(layout)
 
 
-GOOD = {"version": FORMAT_VERSION, "workers": 2, "generation": 1, "made": True, "removing": False, "secret": "0" * 384}
+GOOD = {"version": FORMAT_VERSION, "workers": 2, "generation": 1, "to_make": "0", "removing": False, "secret": "0" * 384}
 
 
 @pytest.mark.parametrize(
@@ -150,14 +161,16 @@ GOOD = {"version": FORMAT_VERSION, "workers": 2, "generation": 1, "made": True, 
         (json.dumps(GOOD)[:200], "cannot be read"),
         (json.dumps(GOOD) + " " * 5000 + "x", None),
         ('{"version": 3}', "cannot be read"),
-        (json.dumps(GOOD | {"version": FORMAT_VERSION + 1}), "describes data of format 4, this version reads 3"),
+        (json.dumps(GOOD | {"version": FORMAT_VERSION + 1}), "describes data of format 5, this version reads 4"),
         (json.dumps(GOOD | {"secret": "00" * 191}), "has no secret that fits"),
         (json.dumps(GOOD | {"secret": [0] * 384}), "has no secret that fits"),
         (json.dumps(GOOD | {"workers": 0}), "names 0 workers"),
         (json.dumps(GOOD | {"workers": "2"}), "names '2' workers"),
         (json.dumps(GOOD | {"workers": True}), "names True workers"),
         (json.dumps(GOOD | {"generation": -1}), "does not tell the state"),
-        (json.dumps(GOOD | {"made": 1}), "does not tell the state"),
+        (json.dumps(GOOD | {"to_make": True}), "does not tell the state"),
+        (json.dumps(GOOD | {"to_make": "x"}), "does not tell the state"),
+        (json.dumps(GOOD | {"to_make": "4"}), "does not tell the state"),
         (json.dumps(GOOD | {"removing": None}), "does not tell the state"),
         (json.dumps(GOOD), "is of another instance"),
     ],
@@ -175,6 +188,13 @@ def test_something_else_in_place_of_the_description(layout: Layout) -> None:
     path.unlink()
     path.mkdir()
     assert "cannot be read" in refuse(layout)
+
+
+def test_the_longest_description_fits(layout: Layout) -> None:
+    path = f"{layout.folder}/instance.json"
+    identity = replace(Identity.new(WORKERS_MAX), generation=(1 << 63) - 1)
+    write_identity(path, identity)
+    assert read_identity(path) == identity and os.path.getsize(path) == RECORD_BYTES
 
 
 def test_the_description_is_private_and_of_one_length(layout: Layout) -> None:

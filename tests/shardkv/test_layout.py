@@ -70,7 +70,7 @@ def test_generations_rise_together(layout: Layout) -> None:
     for worker in range(2):
         arena(layout, worker, identity)
     identity = layout.settle(identity)
-    assert identity.made and layout.examine(False) == (identity, [])
+    assert not identity.to_make and layout.examine(False) == (identity, [])
     for generation in (1, 2):
         identity = layout.begin(identity, [])
         assert identity.generation == generation and layout.examine(False) == (identity, [])
@@ -110,10 +110,26 @@ def test_arenas_that_are_missing_start_empty_only_when_asked(layout: Layout) -> 
         layout.examine(False)
     assert layout.examine(True) == (identity, [1])
     identity = layout.begin(identity, [1])
-    assert not identity.made
+    assert identity.to_make == {1}
     arena(layout, 1, identity)
+    assert layout.examine(False) == (identity, [])
     identity = layout.settle(identity)
     assert layout.examine(False) == (identity, [])
+
+
+def test_arenas_with_data_stay_protected_while_others_are_made(layout: Layout) -> None:
+    identity = layout.begin(layout.settle(started(layout, 3)), [])
+    os.unlink(layout.arena(1))
+    identity = layout.begin(identity, [1])      # and is killed
+    assert layout.examine(False) == (identity, [1])
+    os.rename(layout.arena(2), layout.folder + "/kept")
+    with pytest.raises(LayoutError, match="arena-2 is missing"):
+        layout.examine(False)
+    arena(layout, 2, identity)
+    with pytest.raises(LayoutError, match="arena-2 is of generation 0, the others are of 2"):
+        layout.examine(False)
+    os.rename(layout.folder + "/kept", layout.arena(2))
+    assert layout.examine(False) == (identity, [1])
 
 
 def test_leftovers_go_and_data_and_room_stay(layout: Layout) -> None:

@@ -2,7 +2,7 @@
 
 An acceptor answers PING, and serves its sockets with lines of JSON: each line from a client goes to the supervisor as a
 message, and each message from the supervisor goes to all clients. `FAKE_<KIND>` in the environment makes a kind
-misbehave: `crash`, `raise`, `failed`, `deaf` (does not stop), and as long as the file FAKE_FLAG is there, `late` (is
+misbehave: `crash`, `raise`, `failed`, `deaf` (does not stop), `arenaless` (makes no arena), and as long as the file FAKE_FLAG is there, `late` (is
 not ready) or `loop` (the first of its kind dies once it is ready).
 """
 from __future__ import annotations
@@ -13,11 +13,13 @@ import selectors
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
 
 from shardkv.control import Channel
+from shardkv.identity import ARENA_MAGIC, ARENA_VERSION, HEAD
 
 
 def serve(channel: Channel, assignment: dict[str, Any]) -> None:
@@ -64,6 +66,15 @@ def serve(channel: Channel, assignment: dict[str, Any]) -> None:
                         client.sendall(json.dumps(message).encode() + b"\n")
 
 
+def make_arena(assignment: dict[str, Any]) -> None:
+    path, index = Path(assignment["folder"], f"arena-{assignment['index']}"), assignment["index"]
+    if not path.exists():
+        head = (ARENA_MAGIC, ARENA_VERSION, index, assignment["workers"], 4096, bytes.fromhex(assignment["secret"]), 0)
+        unfinished = path.with_suffix(".new")
+        unfinished.write_bytes(HEAD.pack(*head).ljust(4096, b"\0"))
+        unfinished.rename(path)
+
+
 def main(assignment: dict[str, Any], channel: Channel) -> int:
     behaviour = os.environ.get(f"FAKE_{assignment['kind'].upper()}", "")
     if behaviour == "crash":
@@ -76,6 +87,8 @@ def main(assignment: dict[str, Any], channel: Channel) -> int:
     flag = os.environ.get("FAKE_FLAG", "")
     while behaviour == "late" and os.path.exists(flag):
         time.sleep(0.005)
+    if assignment["kind"] == "worker" and behaviour != "arenaless":
+        make_arena(assignment)
     setproctitle(f"shardkv: {assignment['kind']} {assignment['index']}")
     channel.send({"type": "ready"})
     if behaviour == "loop" and assignment["index"] == 0 and os.path.exists(flag):

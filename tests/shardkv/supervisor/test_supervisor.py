@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from shardkv.hashing import SECRET_BYTES
+from shardkv.identity import read_identity
 from shardkv.stats import ControlPage
 from tests.harness import Server, children_of, environment, title_of, wait_gone, wait_until
 
@@ -87,7 +88,8 @@ def test_children_that_die_at_their_start_stop_the_server(
     server = fake(start=False)
     assert server.spawn().wait(20) == 4
     assert "ended with status 7 again and again at its start: giving up" in server.output()
-    assert not list(server.data_folder.glob("ring-*"))
+    if kind == "worker":    # then there are no data
+        assert not server.data_folder.exists()
 
 
 def test_a_child_that_says_why_it_cannot_start_is_believed(fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,6 +97,31 @@ def test_a_child_that_says_why_it_cannot_start_is_believed(fake: MakeFake, monke
     server = fake(start=False)
     assert server.spawn().wait(20) == 3
     assert "cannot start: no such luck" in server.output()
+
+
+def test_that_arenas_are_there_is_noted_before_clients_are_served(
+    fake: MakeFake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    flag = tmp_path / "flag"
+    flag.touch()
+    monkeypatch.setenv("FAKE_FLAG", str(flag))
+    monkeypatch.setenv("FAKE_ACCEPTOR", "late")     # one that is late does not hold up those that serve already
+    server = fake(start=False)
+    server.spawn()
+    description = server.data_folder / "instance.json"
+    wait_until(lambda: description.exists() and not read_identity(str(description)).to_make, "the note")
+    server.stop(signal.SIGKILL)
+    (server.data_folder / "arena-1").unlink()
+    assert server.spawn().wait(20) == 1
+    assert "arena-1 is missing" in server.output()
+
+
+def test_a_server_that_cannot_note_its_arenas_serves_nobody(fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_WORKER", "arenaless")
+    server = fake(start=False)
+    assert server.spawn().wait(20) == 5
+    assert server.output().count("cannot note that all arenas are there: No such file or directory") == 1
+    assert "Ready to accept" not in server.output()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
