@@ -9,9 +9,6 @@ from shardkv.atomic cimport prefetch
 from shardkv.hashing cimport hash_key
 from workers.memory.entry cimport EntryView, entry_expiry, entry_view
 
-cdef enum:
-    ALLOCATION_JOURNAL = 32768      # bytes: more than an allocation writes to the journal
-
 # Words being moved from one layout to another; private to the process, and used only within one call.
 cdef uint64_t *buffer = NULL
 cdef uint64_t buffer_words = 0
@@ -55,11 +52,13 @@ cdef uint64_t extent(const uint64_t *words, uint64_t count, uint64_t slots) noex
 
 
 cdef uint64_t lay_out(
-    Arena arena, const uint64_t *words, uint64_t count, uint64_t slots, uint64_t spill, uint32_t depth, int64_t earliest
-) except 0:
-    """Makes a bucket of the words, with at least so many slots and spill slots: what is rounded up is used."""
+    Arena arena, const uint64_t *words, uint64_t count, uint64_t slots, uint64_t spill, uint32_t depth,
+    int64_t earliest, bint if_room=False
+) except? 0:
+    """Makes a bucket of the words, with at least so many slots and spill slots: what is rounded up is used. With
+    `if_room`, returns 0 in a full arena."""
     global moved
-    cdef uint64_t index, home, end = 0, room_for, bucket, expiring = 0
+    cdef uint64_t index, home, end = 0, room_for, size, bucket, expiring = 0
     cdef BucketHeader *header
     cdef uint64_t *to
     room_for = (arena.good_size(sizeof(BucketHeader) + 8 * (slots + spill)) - sizeof(BucketHeader)) // 8
@@ -69,8 +68,14 @@ cdef uint64_t lay_out(
         room_for = (arena.good_size(sizeof(BucketHeader) + 8 * (end + 1 + spill)) - sizeof(BucketHeader)) // 8
     spill = room_for - slots
     if spill > 0xFFFF or slots > 0xFFFFFF:
+        if if_room:
+            return 0
         raise OutOfMemory("too many keys with one hash")
-    bucket = arena.alloc_zeroed(sizeof(BucketHeader) + 8 * room_for)
+    size = sizeof(BucketHeader) + 8 * room_for
+    bucket = arena.alloc_if_room(size) if if_room else arena.alloc(size)
+    if bucket == 0:
+        return 0
+    memset(arena.at(bucket), 0, size)
     header = bucket_at(arena, bucket)
     to = bucket_slots(header)
     end = 0
@@ -91,18 +96,7 @@ cdef uint64_t lay_out_if_room(
     Arena arena, const uint64_t *words, uint64_t count, uint64_t slots, uint32_t depth, int64_t earliest
 ) except? 0:
     """As lay_out, but returns 0 when the arena is full: what only saves memory must not keep anyone from deleting."""
-    reserve_journal(arena)
-    try:
-        return lay_out(arena, words, count, slots, default_spill(slots), depth, earliest)
-    except OutOfMemory:
-        return 0
-
-
-cdef int reserve_journal(Arena arena) except -1:
-    """Makes sure that an allocation which fails lacks memory, not room in the journal: that leaves it half done."""
-    if arena.header.journal_used + ALLOCATION_JOURNAL > arena.journal_ready:
-        arena.provide_journal(arena.header.journal_used + ALLOCATION_JOURNAL)
-    return 0
+    return lay_out(arena, words, count, slots, default_spill(slots), depth, earliest, True)
 
 
 cdef inline uint64_t default_spill(uint64_t slots) noexcept:
@@ -131,8 +125,12 @@ cdef int point(Arena arena, uint64_t root, uint64_t first, uint64_t number, uint
     return 0
 
 
+cdef inline uint64_t directory_size(uint32_t depth) noexcept nogil:
+    return sizeof(TableGrave) + (<uint64_t>8 << depth)
+
+
 cdef uint64_t new_directory(Arena arena, uint32_t depth) except 0:
-    cdef uint64_t directory = arena.alloc(sizeof(TableGrave) + (<uint64_t>8 << depth))
+    cdef uint64_t directory = arena.alloc(directory_size(depth))
     memset(arena.at(directory), 0, sizeof(TableGrave))
     return directory
 
@@ -341,12 +339,10 @@ cdef int halve_directory(Arena arena, uint64_t root) except -1:
     cdef uint32_t depth = table.depth - 1, deepest = 0
     cdef uint64_t *old = directory_words(arena, table)
     cdef uint64_t *new
-    cdef uint64_t index, directory
-    reserve_journal(arena)
-    try:
-        directory = new_directory(arena, depth)
-    except OutOfMemory:
+    cdef uint64_t index, directory = arena.alloc_if_room(directory_size(depth))
+    if directory == 0:
         return 0
+    memset(arena.at(directory), 0, sizeof(TableGrave))
     new = <uint64_t *>(arena.at(directory) + sizeof(TableGrave))
     for index in range(<uint64_t>1 << depth):
         new[index] = old[2 * index]

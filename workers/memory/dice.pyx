@@ -6,6 +6,8 @@ from workers.memory.table cimport table_each, table_random
 
 cdef enum:
     SPARSE = 3          # of so many entries at most one is wanted: then rolling again for those met before is cheap
+    ROLLS_EACH = 4      # at most, of an entry wanted, on average: a third is met before at worst, so 1.3 are the rule …
+    ROLLS_MORE = 64     # … and so many more; where it takes more than that, chance is far from even
 
 cdef uint64_t state = int.from_bytes(os.urandom(8), "little")
 
@@ -52,11 +54,12 @@ cdef list sample_indexes(uint64_t size, uint64_t count):
 cdef list sample_entries(Arena arena, uint64_t root, uint64_t count):
     cdef set chosen = set()
     cdef list entries = []
-    cdef uint64_t place, other
+    cdef uint64_t place, other, _rolls
     if count <= (<TableRoot *>arena.at(root)).count // SPARSE:
-        while <uint64_t>len(chosen) < count:
+        for _rolls in range(ROLLS_EACH * count + ROLLS_MORE):
+            if <uint64_t>len(chosen) == count:
+                return list(chosen)
             chosen.add(table_random(arena, root, roll()))
-        return list(chosen)
     table_each(arena, root, collect, <void *>entries)
     for place in range(count):
         other = place + roll_below(<uint64_t>len(entries) - place)

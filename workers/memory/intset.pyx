@@ -168,9 +168,8 @@ cdef int shrink(Arena arena, Box *box) except -1:
     cdef uint64_t room = arena.usable(box.block), block
     if room <= KEPT_ROOM or room < 2 * box.length:
         return 1
-    try:
-        block = arena.alloc(box.length + box.length // 4)
-    except OutOfMemory:
+    block = arena.alloc_if_room(box.length + box.length // 4)
+    if block == 0:
         return 1
     memcpy(arena.at(block), arena.at(box.block), box.length)
     arena.free(box.block)

@@ -383,6 +383,7 @@ cdef int pack_splice(
 ) except -1:
     cdef const char *pack = arena.at(box.block)
     cdef uint64_t end = box.length - 1, gone = 0, known = header_count(pack), room = arena.usable(box.block)
+    cdef uint64_t block
     cdef char scratch[SCRATCH]
     cdef Splice splice
     splice.at = splice.upto = at if at else end
@@ -400,16 +401,18 @@ cdef int pack_splice(
         raise OutOfMemory("a listpack has no more than 4 GiB")
     if splice.length <= room and (room <= KEPT_ROOM or room < 2 * splice.length or splice.length >= box.length):
         return splice_in_place(arena, box, &splice, elements, count)
-    try:
-        return splice_elsewhere(arena, box, &splice, elements, count)
-    except OutOfMemory:
-        if splice.length > room:
-            raise
+    if splice.length > room:
+        block = arena.alloc(roomy(splice.length))
+    else:
+        block = arena.alloc_if_room(roomy(splice.length))
+    if block == 0:
         return splice_in_place(arena, box, &splice, elements, count)
+    return splice_elsewhere(arena, box, block, &splice, elements, count)
 
 
-cdef int splice_elsewhere(Arena arena, Box *box, Splice *splice, Element *elements, uint64_t count) except -1:
-    cdef uint64_t block = arena.alloc(roomy(splice.length))
+cdef int splice_elsewhere(
+    Arena arena, Box *box, uint64_t block, Splice *splice, Element *elements, uint64_t count
+) except -1:
     cdef char *pack = arena.at(block)
     cdef const char *old = arena.at(box.block)
     memcpy(pack, old, splice.at)

@@ -12,6 +12,9 @@ Invariants
     forgotten by a rollback. The word is saved when a transaction first takes a block from it, and not again.
  3. Blocks freed are only noted (`frees`); `commit` applies them. `used_delta` is what used_bytes will change by.
  4. Of each class at most one empty slab is kept when the last block of another goes.
+ 5. An allocation that fails for want of memory leaves lists and bitmaps whole; one that the journal has no room for may
+    leave them half changed, so the transaction must be rolled back. Who can go on without the block calls
+    `alloc_if_room`, which sees to the journal first.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from workers.memory.format cimport PAGE_SHIFT, SLAB, PageInfo
@@ -20,6 +23,7 @@ from workers.memory.pages cimport PageHeap
 
 cdef enum:
     SMALL_MAX = 16384
+    ALLOCATION_JOURNAL = 32768  # bytes: more than an allocation writes to the journal
 
 cdef struct SizeClass:
     uint32_t size               # of a block
@@ -46,6 +50,7 @@ cdef class Slabs(PageHeap):
 
     cdef uint64_t alloc(self, uint64_t length) except 0
     cdef uint64_t alloc_zeroed(self, uint64_t length) except 0
+    cdef uint64_t alloc_if_room(self, uint64_t length) except? 0
     cdef int free(self, uint64_t offset) except -1
     cdef inline uint64_t usable(self, uint64_t offset) noexcept:
         """The true size of an allocated block, in bytes."""

@@ -95,6 +95,15 @@ cdef class Slabs(PageHeap):
         memset(self.base + offset, 0, length)
         return offset
 
+    cdef uint64_t alloc_if_room(self, uint64_t length) except? 0:
+        """As `alloc`, but returns 0, and leaves all as it was, where there is no room."""
+        try:
+            if self.header.journal_used + ALLOCATION_JOURNAL > self.journal_ready:
+                self.provide_journal(self.header.journal_used + ALLOCATION_JOURNAL)
+            return self.alloc(length)
+        except OutOfMemory:
+            return 0
+
     cdef uint64_t alloc_run(self, uint64_t length) except 0:
         cdef uint64_t pages = (length >> PAGE_SHIFT) + ((length & (PAGE_BYTES - 1)) != 0)
         cdef uint64_t page

@@ -35,6 +35,9 @@ Invariants
  6. Whoever knows the hashes' secret can make as many keys of one hash as they like. These are found one after the
     other, and keys with tags nearby are behind them: it costs time, linear in their number, at most 2^16 for keys at
     the end of a bucket (beyond it is OutOfMemory). Memory and directory stay linear in the table's entries.
+    Whoever can scan a table needs no secret to make keys that have their top bits in common: the order shows them.
+    Buckets of such keys grow instead of splitting, by the thousand; so nothing takes a bucket for small, each slot is
+    within reach of table_random, and no loop ends only when chance has found enough entries.
  7. A table that is `fresh` (journal.pxd) was empty when it became so, and all of its memory comes from this
     transaction: insertions into it are not saved.
 """
@@ -69,7 +72,8 @@ cdef int table_remove(Arena arena, uint64_t root, Place *place, int64_t old_expi
 cdef uint64_t table_scan(
     Arena arena, uint64_t root, uint64_t cursor, visit_entry visit, void *context
 ) except? 0xFFFFFFFFFFFFFFFF
-# An entry, each as likely as any other; 0 = there is none.
+# An entry, each as likely as any other, unless hashes collide by design or there is hardly an entry in the buckets:
+# then some are less likely, down to hardly ever. 0 = there is none.
 cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept
 # All entries; visit changes nothing, and ends the walk by returning other than 0, which table_each then returns too.
 cdef int table_each(Arena arena, uint64_t root, visit_entry visit, void *context) except -1

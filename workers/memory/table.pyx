@@ -218,7 +218,9 @@ cdef uint64_t scan_bucket(
 
 cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept:
     """Rolls a directory word and one of `width` places of it; each slot of a bucket has one of the places of its
-    words, so every entry is as likely as any other. A place that is no slot in use is rolled again."""
+    words, so every entry is as likely as any other. A place that is no slot in use is rolled again. Where hashes
+    collide by design, a bucket may have more slots than its words have places: they get more, so that each slot has
+    one, but are rolled no more often for it."""
     cdef TableRoot *table = <TableRoot *>arena.at(root)
     cdef BucketHeader *header
     cdef uint64_t index = 0, place, size, width, span, rolled, _tries
@@ -233,10 +235,8 @@ cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept:
         header = bucket_at(arena, word_bucket(directory_words(arena, table)[index]))
         size = header.slots + header.spill
         span = <uint64_t>1 << (table.depth - header.depth)
-        width = PLACES if table.depth else size
+        width = max(<uint64_t>PLACES, (size + span - 1) // span) if table.depth else size
         place = (index & (span - 1)) * width + ((rolled & <uint64_t>0xFFFFFFFF) * width >> 32)
-        if size > span * width:         # hashes collide by design: no longer fair, but nothing is out of reach
-            place = place * size // (span * width)
         if place < size and bucket_slots(header)[place] != 0:
             return slot_entry(bucket_slots(header)[place])
     while True:                         # sparse beyond luck: the next entry there is

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.harness import Server
 from tests.wire import Wire
 from tests.workers.commands.executors import executor
+from workers._testing_commands import Executor
 
 UNORDERED = ("smembers", "sinter", "sunion", "sdiff", "srandmember", "spop", "sscan")
 # Keys of a script that must lie together have the tag {t}.
@@ -289,6 +290,30 @@ def test_several_are_different(size: int, part: float) -> None:
         assert len(popped) == len(set(popped)) == count
         assert set(bulks(shard.run("smembers", b"a"))) == everyone - set(popped)
         assert shard.run("exists", b"a") == (b":1\r\n" if count < size else b":0\r\n")
+
+
+def first_scanned(shard: Executor, key: bytes, count: int) -> list[bytes]:
+    """Members that anyone can find who can scan: in the order of their hashes, so they share their top bits."""
+    cursor, found = b"0", list[bytes]()
+    while len(found) < count:
+        cursor, *more = bulks(shard.run("sscan", key, cursor, b"count", b"1000"))
+        found += more
+    return found[:count]
+
+
+def test_members_chosen_by_scan_order_are_all_within_reach() -> None:
+    with executor() as shard:
+        for first in range(0, 160_000, 20_000):
+            shard.run("sadd", b"all", *(b"member%d" % n for n in range(first, first + 20_000)))
+        chosen = first_scanned(shard, b"all", 4000)
+        shard.run("sadd", b"near", *chosen)
+        drawn = Counter(bulks(shard.run("srandmember", b"near", b"-80000")))
+        assert set(drawn) == set(chosen)
+        some = bulks(shard.run("srandmember", b"near", b"1300"))
+        assert len(some) == len(set(some)) == 1300 and set(some) <= set(chosen)
+        popped = bulks(shard.run("spop", b"near", b"1300"))
+        assert len(popped) == len(set(popped)) == 1300
+        assert set(bulks(shard.run("smembers", b"near"))) == set(chosen) - set(popped)
 
 
 def test_a_scan_misses_nothing_while_the_set_grows_and_shrinks() -> None:

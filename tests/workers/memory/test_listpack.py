@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -271,3 +272,48 @@ def test_changed_and_cut_packs_are_refused_or_readable(arena: Arena) -> None:
 )
 def test_what_is_no_listpack(data: bytes) -> None:
     assert p.valid_pack(data) == -1
+
+
+@pytest.mark.parametrize("kind", ["pack", "ints"])
+def test_shrinking_with_the_journal_full_leaves_the_arena_whole(arena: Arena, kind: str) -> None:
+    boxed = p.Pack(arena) if kind == "pack" else p.Ints(arena)
+    a.begin(arena, 0, 1)
+    block, between = a.alloc(arena, 8 * MIB), a.alloc(arena, MIB)
+    a.alloc(arena, MIB)
+    a.free(arena, between)              # a free run, from which a smaller block's slab would be cut
+    a.commit(arena)
+    changed = 0
+    for left in range(40, 1200, 40):
+        a.begin(arena, 0, 2 * left)
+        if isinstance(boxed, p.Pack):
+            boxed.make([b"x" * 100] * 60)
+        else:
+            boxed.store(struct.pack("<II512q", 8, 512, *range(512)))
+            assert all(boxed.remove(number) for number in range(288, 512))
+        a.commit(arena)
+        room = boxed.room()
+        a.begin(arena, 0, 2 * left + 1)
+        fill_journal(arena, block, boxed.block(), room, 64 * MIB - left)
+        try:
+            if isinstance(boxed, p.Pack):
+                boxed.edit("delete", 1, 50, [])
+            else:
+                assert boxed.remove(287)
+            a.commit(arena)
+            changed += 1
+        except OutOfMemory:
+            a.rollback(arena)
+        assert boxed.room() == room
+        arena.check()
+    assert changed > 10
+
+
+def fill_journal(arena: Arena, block: int, edited: int, room: int, length: int) -> None:
+    """Fills the journal with saves of the large `block`, and with what an edit will change: that is not saved again."""
+    while a.journal_used(arena) < length - 200_000:
+        a.save(arena, block, 131_072)
+    for offset, size in ((edited, room), (a.root_offset(arena, 0), 16), (a.offsets(arena)["used_bytes"], 8)):
+        a.save(arena, offset, size)
+    while a.journal_used(arena) + 16 <= length:
+        a.save(arena, block, 8)
+        block += 16
