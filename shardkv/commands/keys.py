@@ -32,8 +32,13 @@ def arity_fits(command: Command, count: int) -> bool:
 
 
 def find_keys(command: Command, args: list[bytes]) -> list[int]:
-    """Positions of the keys in `args`, in the specifications' order; none when the request is malformed."""
-    return [position for position, _ in keys_with_flags(command, args)]
+    """Positions of the keys in `args`, in the specifications' order; none when the request is malformed.
+
+    Also where a count of keys leaves no room for the words that must follow them: the LEFT of LMPOP 2 a LEFT is no key
+    that could be another shard's. COMMAND GETKEYS, as in Redis, takes it for one.
+    """
+    found = [position for position, _ in keys_with_flags(command, args)]
+    return [] if found and max(found) + _words_behind_keys(command) >= len(args) else found
 
 
 def keys_with_flags(command: Command, args: list[bytes]) -> list[Key]:
@@ -89,6 +94,14 @@ def _positions(spec: KeySpec, args: list[bytes]) -> range | None:
     if not first <= last < count:
         return None
     return range(first, last + 1, max(1, step))
+
+
+def _words_behind_keys(command: Command) -> int:
+    # A command of counted keys has the arity of a request with one key, or with none.
+    counted = next((spec for spec in command.keys if spec.keynum is not None), None)
+    if counted is None or counted.index is None or counted.keynum is None:
+        return 0
+    return max(0, -command.arity - (counted.index + counted.keynum[1] + 1))
 
 
 def _first(spec: KeySpec, args: list[bytes]) -> int | None:

@@ -43,6 +43,8 @@ def test_keys_of_two_shards_are_refused_where_a_command_does_not_split(client: r
     with Wire(server.port) as wire:
         answers = {wire.ask("rename", "a", f"k{number}") for number in range(20)}
         assert answers == {CROSS_SHARD, "-ERR no such key"}
+        refused = {wire.ask("lmpop", "2", f"k{number}", "left") for number in range(20)}
+        assert refused == {"-ERR syntax error"}, "the word behind the keys is none"
         assert wire.ask("msetnx", "{t}a", "1", "b{t}", "2") == 1
 
 

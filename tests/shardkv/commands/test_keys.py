@@ -22,6 +22,7 @@ MSET = _command("mset", -3, KeySpec(("OW", "update"), last=-1, step=2))
 BITOP = _command("bitop", -4, KeySpec(("OW", "update"), index=2), KeySpec(("RO", "access"), index=3, last=-1))
 EVAL = _command("eval", -3, KeySpec(RW, index=2, keynum=(0, 1, 1)), flags=("no_mandatory_keys",))
 ZUNION = _command("zunion", -3, KeySpec(("RO", "access"), keynum=(0, 1, 1)))
+LMPOP = _command("lmpop", -4, KeySpec(RW, keynum=(0, 1, 1)))
 XREAD = _command("xread", -4, KeySpec(("RO", "access"), index=None, keyword="STREAMS", last=-1, limit=2))
 GEORADIUS = _command(
     "georadius", -6, KeySpec(("RO", "access")), KeySpec(("OW", "update"), index=None, keyword="STORE", start_from=6)
@@ -33,7 +34,7 @@ MIGRATE = _command(
     "migrate", -6, KeySpec(("RW",), index=3), KeySpec(("RW", "incomplete"), index=None, keyword="KEYS", start_from=-2)
 )
 SPUBLISH = _command("spublish", 3, KeySpec(("not_key",)))
-ALL = (GET, MGET, MSET, BITOP, EVAL, ZUNION, XREAD, GEORADIUS, SET, BITFIELD, SORT, MIGRATE, SPUBLISH)
+ALL = (GET, MGET, MSET, BITOP, EVAL, ZUNION, LMPOP, XREAD, GEORADIUS, SET, BITFIELD, SORT, MIGRATE, SPUBLISH)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,9 @@ ALL = (GET, MGET, MSET, BITOP, EVAL, ZUNION, XREAD, GEORADIUS, SET, BITFIELD, SO
         (EVAL, "eval s x a", []),
         (EVAL, "eval s -1 a", []),
         (ZUNION, "zunion 1 a WEIGHTS 2", [2]),
+        (ZUNION, "zunion 2 a b", [2, 3]),
+        (LMPOP, "lmpop 2 a b left", [2, 3]),
+        (LMPOP, "lmpop 2 a left", []),
         (XREAD, "xread count 2 streams a b 1 2", [4, 5]),
         (XREAD, "xread count 2 a", []),
         (GEORADIUS, "georadius k 1 2 3 m store d", [1, 7]),
