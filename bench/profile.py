@@ -47,7 +47,7 @@ class Usage:
 
 
 def main() -> int:
-    """Measures and prints; answers the exit status."""
+    """Measures and prints; returns the exit status."""
     options = arguments()
     print(f"{'':<30}{'requests':>10}{'CPU µs':>11}{'kernel':>8}{'switches per 1000':>20}   system calls")
     print(

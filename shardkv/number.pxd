@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 
 # canonical decimal only: no '+', spaces, leading zeros, '-0'
 cdef bint parse_int64(const char *text, size_t length, int64_t *value) noexcept nogil
-# at most 20 bytes, no terminator; answers the length
+# at most 20 bytes, no terminator; returns the length
 cdef int print_int64(int64_t value, char *out) noexcept nogil
 # INCRBYFLOAT arguments; no spaces, no nan
 cdef bint parse_long_double(const char *text, size_t length, long double *value) noexcept

@@ -13,7 +13,7 @@ cdef enum:
     FAILURES_MOST = 10
     CONTENDED_US = 400         # more than what a client does between two requests, less than a time slice
     CONTENDED_MS = 5
-    CONTENDED_MS_MOST = 2560
+    CONTENDED_MS_MOST = 320
     QUIET_MS = 100             # so long after it was over, the core has been quiet
 
 

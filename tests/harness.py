@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Waits until `condition` answers something true, and answers that. Raises TimeoutError that says `what`."""
+    """Waits until `condition` answers something true, and returns that. Raises TimeoutError that says `what`."""
     deadline = time.monotonic() + patience
     while not (answer := condition()):
         if time.monotonic() > deadline:
@@ -73,7 +73,7 @@ def environment() -> dict[str, str]:
 
 
 def run_shardkv(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Runs the command with these words to its end, and answers output and status."""
+    """Runs the command with these words to its end, and returns output and status."""
     command = [sys.executable, "-m", "shardkv", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=environment(), **options)
 
@@ -130,7 +130,7 @@ class Server:
             return False
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ends the server by a signal and answers its exit status; the data stays."""
+        """Ends the server by a signal and returns its exit status; the data stays."""
         self._close_clients()
         assert self.process is not None
         if self.process.poll() is None:
@@ -226,7 +226,7 @@ class Server:
         return pids
 
     def kill_worker(self, index: int, number: int = signal.SIGKILL) -> int:
-        """Kills the worker of a shard as it is now and answers its process id, without waiting for its replacement."""
+        """Kills the worker of a shard as it is now and returns its process id, without waiting for its replacement."""
         pid: int = wait_until(lambda: self._titled("shardkv: worker ").get(index), f"worker {index}")
         try:
             os.kill(pid, number)
@@ -235,7 +235,7 @@ class Server:
         return pid
 
     def kill_acceptor(self, index: int, number: int = signal.SIGKILL) -> int:
-        """Kills an acceptor as it is now and answers its process id."""
+        """Kills an acceptor as it is now and returns its process id."""
         pid: int = wait_until(lambda: self._titled("shardkv: acceptor ").get(index), f"acceptor {index}")
         os.kill(pid, number)
         return pid

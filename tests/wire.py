@@ -26,7 +26,7 @@ class Wire:
         self._socket.close()
 
     def ask(self, *words: bytes | str | int) -> Any:
-        """Sends one command and answers its reply."""
+        """Sends one command and returns its reply."""
         self.send(*words)
         return self.receive()
 
@@ -35,12 +35,12 @@ class Wire:
         self._socket.sendall(encode([word if isinstance(word, bytes) else str(word).encode() for word in words]))
 
     def ask_all(self, requests: Sequence[Sequence[bytes]]) -> list[Any]:
-        """Sends commands in one go and answers their replies."""
+        """Sends commands in one go and returns their replies."""
         self._socket.sendall(b"".join(map(encode, requests)))
         return [self.receive() for _ in requests]
 
     def receive(self) -> Any:
-        """Answers the next reply. Raises EOFError when the server has hung up."""
+        """Returns the next reply. Raises EOFError when the server has hung up."""
         line = self._stream.readline()
         if not line:
             raise EOFError

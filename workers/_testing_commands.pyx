@@ -52,7 +52,7 @@ cdef class Executor:
 
     def run(self, name: str, *words: bytes, database: int = 0, now_ms: int = 1000, keep: bool = True) -> bytes:
         """Executes the command `name` (`container|sub`, then `words` begin with the key; or an internal one, `@name`);
-        answers its RESP2 reply.
+        returns its RESP2 reply.
 
         Its changes stay unless it fails or `keep` is false.
         """
@@ -82,7 +82,7 @@ cdef class Executor:
 
     def time_slices(self, ns: array, expire_ms: int | None = None) -> int:
         """Works as a worker does between requests until there is nothing left to do: frees what is dead or, with
-        `expire_ms`, deletes what expires until then. Appends the CPU nanoseconds of each step; answers how many."""
+        `expire_ms`, deletes what expires until then. Appends the CPU nanoseconds of each step; returns how many."""
         cdef int64_t begun
         cdef bint more = True
         steps = 0

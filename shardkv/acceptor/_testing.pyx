@@ -1,12 +1,13 @@
 """C-only functions for tests. Nothing of the server imports this."""
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from shardkv.acceptor.client cimport Client, Hub, client_new
+from shardkv.acceptor cimport output
+from shardkv.acceptor.client cimport Client, Hub, client_new, client_release, deliver_payload
 from shardkv.acceptor.join cimport JOIN_ARRAY, Join, join_add, join_finish, join_free, join_new
 from shardkv.acceptor.net cimport is_local
-from shardkv.acceptor.output cimport Payload, payload_copy, payload_free
+from shardkv.acceptor.output cimport SEND_STEP, Payload, output_send, payload_copy, payload_free
 from shardkv.acceptor.parser cimport (
     PARSED_ERROR,
     PARSED_MORE,
@@ -26,7 +27,7 @@ from shardkv.ring cimport (
 )
 from shardkv.segment cimport Segment, SegmentStore, named_requests
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS
-from shardkv.stats cimport ControlPage
+from shardkv.stats cimport ERROR_REPLIES, ControlPage
 
 
 def parse(
@@ -234,3 +235,34 @@ cdef void append_empty(Ring *ring, uint32_t size) noexcept:
     memset(record, 0, sizeof(RequestRecord))
     record.size = size
     ring_append(ring, size)
+
+
+def deliver_without_memory(int fd, list early, list late, bint backwards) -> bool:
+    """Delivers replies to the client of a socket, the late ones while there is no memory, and sends what it is to get.
+
+    Backwards: the late ones wait for the first of them. Returns whether the client is to be closed.
+    """
+    cdef uint64_t counters[<int>ERROR_REPLIES + 1]
+    cdef Hub hub
+    cdef Client *client
+    cdef Payload *payloads = <Payload *>calloc(len(early) + len(late), sizeof(Payload))
+    cdef uint64_t sequence
+    cdef bytes reply
+    memset(&hub, 0, sizeof(hub))
+    hub.counters = counters
+    client = client_new(&hub, fd)
+    for sequence, reply in enumerate(early + late):
+        assert payload_copy(&payloads[sequence], reply, len(reply))
+    numbers = list(range(len(early), len(early) + len(late)))
+    for sequence in range(<uint64_t>len(early)):
+        deliver_payload(&hub, client, sequence, &payloads[sequence])
+    output.starving = True
+    for sequence in reversed(numbers) if backwards else numbers:
+        deliver_payload(&hub, client, sequence, &payloads[sequence])
+    output.starving = False
+    assert output_send(&client.output, fd, SEND_STEP) >= 0
+    doomed = bool(client.doomed)
+    client_release(client)
+    free(client)
+    free(payloads)
+    return doomed

@@ -16,7 +16,7 @@ Invariants
                   JOIN -> EMPTY -> HELD (its last part), MUTED -> HELD (its reply, emptied), HELD -> EMPTY (its turn)
     BLOCKED_CLIENTS counts the clients in WAIT_PAUSE.
  5. A client with output or a reason to close is on the dirty list; one whose input may go on is on the queue. The
-    reactor walks both.
+    reactor walks both. Each list has a link of its own, and who is closed is on the table's list of the removed alone.
  6. After its descriptor is closed (fd = -1) a Client stays until the end of the turn, and for as long as its
     Connection is referred to.
 """
@@ -100,11 +100,12 @@ cdef struct Client:
     bint hangup               # … and its end
     bint closing              # no further requests; closed when the last reply is sent
     bint doomed               # closed at the next flush
-    bint dirty
+    bint dirty                # on the hub's dirty list, or not to be put there any more
     bint queued               # on the hub's queue, or that of a request ring (requests.pxd)
     bint orphaned             # … and its Connection has to free it: the client table has let go of it
     Client *next_dirty
     Client *next_queued
+    Client *next_removed      # of the client table
     int64_t created_ms
     int64_t active_ms
     int64_t soft_since_ms     # since when the output is above its soft limit, 0: it is not
@@ -116,6 +117,7 @@ cdef struct Hub:
     int64_t now_ms
     uint64_t *counters        # of the acceptor's ProcessBlock
     Client *dirty
+    uint32_t dirty_clients    # so many are on that list
     Client *queue_first
     Client *queue_last
     bint cold                 # the event loop has something to run

@@ -72,6 +72,7 @@ cdef void client_touch_output(Hub *hub, Client *client) noexcept nogil:
         client.dirty = True
         client.next_dirty = hub.dirty
         hub.dirty = client
+        hub.dirty_clients += 1
 
 
 cdef void client_doom(Hub *hub, Client *client) noexcept nogil:
@@ -232,7 +233,7 @@ cdef void send_on(Hub *hub, Client *client) noexcept nogil:
         slot = marked_slot(client, client.next_reply)
         if slot == NULL or slot.state != SLOT_HELD:
             break
-        if not output_append_payload(&client.output, &slot.payload) and slot.payload.length:
+        if not output_append_payload(&client.output, &slot.payload):
             client.doomed = True
         unmark(client, slot)
         client.next_reply += 1

@@ -54,8 +54,8 @@ cdef class ClientTable:
         self.clients[client.place] = NULL
         self.generations[client.place] = (self.generations[client.place] + 1) & 0xFFFFFF
         self.free_places.append(client.place)
-        client.next_dirty = self.removed
-        client.dirty = True  # `removed` has its link
+        client.next_removed = self.removed
+        client.dirty = True  # nothing is sent any more
         self.removed = client
 
     cdef Client *find(self, uint64_t token) noexcept nogil:
@@ -68,9 +68,9 @@ cdef class ClientTable:
         cdef Client *kept = NULL
         cdef Client *following
         while client != NULL:
-            following = client.next_dirty
+            following = client.next_removed
             if client.queued:
-                client.next_dirty = kept
+                client.next_removed = kept
                 kept = client
             elif client.view == NULL:
                 free(client)

@@ -5,6 +5,7 @@ Invariants
  2. Out of descriptors or memory, accept would only fail again: the listeners are not watched until `resume`.
  3. The last SPARE descriptors below the limit on open files are not for clients, whatever `maxclients` says: a large
     request or reply of those who are connected finds one for its segment, and who comes is told why he cannot stay.
+    The limit may change while we run (prlimit): nobody is rejected by a limit that was read before he was accepted.
 """
 from libc.stdint cimport uint64_t
 

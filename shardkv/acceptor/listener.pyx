@@ -101,6 +101,8 @@ cdef class Listener:
             if errno not in (EAGAIN, EINTR, ECONNABORTED):
                 self.suspend()
             return ACCEPTED_NONE
+        if fd >= self.fd_end:
+            self.read_limit()  # it may have been raised since
         if self.connected() >= self.max_clients or fd >= self.fd_end:
             self.reject(fd, TOO_MANY_CLIENTS)
             return ACCEPTED_REJECTED

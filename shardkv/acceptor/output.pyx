@@ -15,6 +15,11 @@ cdef enum:
 
 cdef Chunk *pool = NULL
 cdef int pooled = 0
+starving = False
+
+
+cdef void *take(uint64_t size) noexcept nogil:
+    return malloc(size) if not starving else NULL
 
 
 cdef Chunk *new_chunk(uint64_t capacity) noexcept nogil:
@@ -26,7 +31,7 @@ cdef Chunk *new_chunk(uint64_t capacity) noexcept nogil:
     else:
         if capacity < CHUNK_BYTES:
             capacity = CHUNK_BYTES
-        chunk = <Chunk *>malloc(sizeof(Chunk) + capacity)
+        chunk = <Chunk *>take(sizeof(Chunk) + capacity)
         if chunk == NULL:
             return NULL
         chunk.capacity = capacity
@@ -68,7 +73,7 @@ cdef void payload_free(Payload *payload) noexcept nogil:
 cdef bint payload_copy(Payload *payload, const char *data, uint64_t length) noexcept nogil:
     payload.segment = NULL
     payload.length = 0
-    payload.bytes = <char *>malloc(length if length else 1)
+    payload.bytes = <char *>take(length if length else 1)
     if payload.bytes == NULL:
         return False
     memcpy(payload.bytes, data, length)
@@ -83,40 +88,39 @@ cdef void link(Output *output, Chunk *chunk) noexcept nogil:
         output.last.next = chunk
     output.last = chunk
     output.chunks += 1
+    output.bytes += chunk.length
     output.memory += sizeof(Chunk) + chunk.capacity
 
 
 cdef bint output_append(Output *output, const char *data, uint64_t length) noexcept nogil:
-    cdef Chunk *chunk = output.last
-    cdef uint64_t part
-    if length == 0:
-        return True
-    output.bytes += length
-    if chunk != NULL and chunk.segment == NULL:
-        part = min(length, chunk.capacity - chunk.length)
-        memcpy(chunk.bytes + chunk.length, data, part)
-        chunk.length += part
-        length -= part
-        data += part
-        if length == 0:
-            return True
-    chunk = new_chunk(length)
-    if chunk == NULL:
-        return False
-    memcpy(chunk.bytes, data, length)
-    chunk.length = length
-    link(output, chunk)
+    cdef Chunk *last = output.last
+    cdef Chunk *chunk = NULL
+    cdef uint64_t part = 0
+    if last != NULL and last.segment == NULL:
+        part = min(length, last.capacity - last.length)
+    if part < length:
+        chunk = new_chunk(length - part)
+        if chunk == NULL:
+            return False
+    if part:
+        memcpy(last.bytes + last.length, data, part)
+        last.length += part
+        output.bytes += part
+    if chunk != NULL:
+        chunk.length = length - part
+        memcpy(chunk.bytes, data + part, chunk.length)
+        link(output, chunk)
     return True
 
 
 cdef bint output_append_payload(Output *output, Payload *payload) noexcept nogil:
     cdef Chunk *chunk
-    cdef bint copied
-    if payload.segment == NULL:
-        copied = output_append(output, payload.bytes, payload.length)
+    cdef bint appended
+    if payload.segment == NULL or payload.length == 0:
+        appended = output_append(output, payload.bytes, payload.length)
         payload_free(payload)
-        return copied
-    chunk = <Chunk *>malloc(sizeof(Chunk)) if payload.length else NULL
+        return appended
+    chunk = <Chunk *>take(sizeof(Chunk))
     if chunk == NULL:
         payload_free(payload)
         return False
@@ -125,41 +129,39 @@ cdef bint output_append_payload(Output *output, Payload *payload) noexcept nogil
     chunk.length = chunk.capacity = payload.length
     chunk.sent = chunk.given = 0
     chunk.segment = payload.segment
-    output.bytes += payload.length
     link(output, chunk)
     return True
 
 
-cdef int64_t output_send(Output *output, int fd) noexcept nogil:
-    cdef int64_t total = 0
+cdef int64_t output_send(Output *output, int fd, uint64_t step) noexcept nogil:
+    cdef uint64_t total = 0, wanted
     cdef ssize_t sent
-    cdef uint64_t wanted
-    while output.bytes and total < SEND_STEP:
+    while output.first != NULL and total < step:
         if output.first == output.last:
-            wanted = min(output.bytes, <uint64_t>SEND_STEP)
+            wanted = min(output.first.length - output.first.sent, step)
             sent = send(fd, output.first.bytes + output.first.sent, wanted, MSG_NOSIGNAL | MSG_DONTWAIT)
         else:
-            sent = send_chain(output, fd, &wanted)
+            sent = send_chain(output, fd, step, &wanted)
         if sent < 0:
             if errno == EINTR:
                 continue
-            return total if errno == EAGAIN else -errno
+            return <int64_t>total if errno == EAGAIN else -errno
         total += sent
         consume(output, <uint64_t>sent)
         if <uint64_t>sent < wanted:
             break
-    return total
+    return <int64_t>total
 
 
-cdef ssize_t send_chain(Output *output, int fd, uint64_t *wanted) noexcept nogil:
+cdef ssize_t send_chain(Output *output, int fd, uint64_t step, uint64_t *wanted) noexcept nogil:
     cdef iovec vectors[VECTORS]
     cdef msghdr message
     cdef Chunk *chunk = output.first
     cdef int count = 0
     wanted[0] = 0
-    while chunk != NULL and count < VECTORS and wanted[0] < SEND_STEP:
+    while chunk != NULL and count < VECTORS and wanted[0] < step:
         vectors[count].iov_base = chunk.bytes + chunk.sent
-        vectors[count].iov_len = min(chunk.length - chunk.sent, SEND_STEP - wanted[0])
+        vectors[count].iov_len = min(chunk.length - chunk.sent, step - wanted[0])
         wanted[0] += vectors[count].iov_len
         count += 1
         chunk = chunk.next

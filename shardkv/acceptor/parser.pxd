@@ -13,8 +13,8 @@ Invariants
  4. Memory is never taken on the word of an announced count: spans grow as arguments arrive.
  5. After an error the frame is dead; `error` is a static text, or "" for the one that names a byte (`unexpected`).
  6. An inline command is unquoted in place: its bytes change, once, when its line is complete.
- 7. Every byte of a line belongs to a word or parts two of them, and nothing is read past or cut off: a zero byte, which no
-    text has, is an error as soon as it comes. A word that needs one says "\\x00" in quotes.
+ 7. Every byte of a line belongs to a word or parts two of them, and nothing is read past or cut off: a zero byte,
+    which no text has, is an error as soon as it comes. A word that needs one says "\\x00" in quotes.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 

@@ -7,9 +7,12 @@ Invariants
     takes it up again: RING its ring's queue (requests.pxd), PENDING `flush`, LOCAL and PAUSE who calls client_resume.
  3. A closed client's memory lives until the end of the turn (ClientTable.free_removed), so no list or event of the turn
     dangles.
- 4. An exception closes the client for which something was being done, and nobody else notices.
+ 4. An exception closes the client for which something was being done, and nobody else notices: each member of a list
+    is taken off it and looked at for itself.
+ 5. Who is closed is on no list that another step will walk: `flush` puts a client back on the dirty list only when it
+    has decided that it stays.
 """
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from shardkv.acceptor.client cimport Client, Hub
 from shardkv.acceptor.client_table cimport ClientTable
@@ -36,5 +39,7 @@ cdef class Progress:
     cdef void _end_of_input(self, Client *client) noexcept nogil
     # output
     cdef void flush(self)                                               # sends what waits, closes what is done
+    cdef void _settle_safely(self, Client *client, uint64_t step)
+    cdef void _settle(self, Client *client, uint64_t step)
     cdef bint over_limit(self, Client *client) noexcept nogil           # … of output
     cdef void close(self, Client *client)

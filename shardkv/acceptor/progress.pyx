@@ -29,7 +29,7 @@ from shardkv.acceptor.input cimport (
     input_spill,
 )
 from shardkv.acceptor.net cimport MSG_DONTWAIT, recv
-from shardkv.acceptor.output cimport SEND_STEP, output_send
+from shardkv.acceptor.output cimport SEND_LEAST, SEND_STEP, output_send
 from shardkv.acceptor.parser cimport (
     PARSED_ERROR,
     PARSED_MORE,
@@ -199,28 +199,42 @@ cdef class Progress:
     # -- output
 
     cdef void flush(self):
-        """Sends what waits, closes what is done."""
+        """Sends what waits, closes what is done. Those who have something to be sent share SEND_STEP."""
         cdef Client *client = self.hub.dirty
         cdef Client *following
-        cdef int64_t sent
+        cdef uint64_t step = SEND_STEP
+        if self.hub.dirty_clients > 1:
+            step = max(<uint64_t>SEND_LEAST, step // self.hub.dirty_clients)
         self.hub.dirty = NULL
+        self.hub.dirty_clients = 0
         while client != NULL:
             following = client.next_dirty
             client.dirty = False
-            sent = 0
-            if not client.doomed and client.output.bytes:
-                sent = output_send(&client.output, client.fd)
-                if sent > 0:
-                    self.hub.counters[<int>NET_OUTPUT_BYTES] += sent
-                if sent >= SEND_STEP and client.output.bytes:
-                    client_touch_output(&self.hub, client)  # others have their turn
-            if client.doomed or sent < 0 or self.over_limit(client):
-                self.close(client)
-            elif client.closing and client.output.bytes == 0 and client.next_reply == client.next_request:
-                self.close(client)
-            elif client.waiting == WAIT_PENDING and client.next_request - client.next_reply <= RESUME_BELOW:
-                client_enqueue(&self.hub, client)
+            self._settle_safely(client, step)
             client = following
+
+    cdef void _settle_safely(self, Client *client, uint64_t step):
+        try:
+            self._settle(client, step)
+        except Exception:
+            log.exception("closing a client after an error of ours")
+            client_doom(&self.hub, client)
+
+    cdef void _settle(self, Client *client, uint64_t step):
+        cdef int64_t sent = 0
+        if not client.doomed and client.output.bytes:
+            sent = output_send(&client.output, client.fd, step)
+            if sent > 0:
+                self.hub.counters[<int>NET_OUTPUT_BYTES] += sent
+        if client.doomed or sent < 0 or self.over_limit(client):
+            self.close(client)
+        elif client.closing and client.output.bytes == 0 and client.next_reply == client.next_request:
+            self.close(client)
+        else:
+            if sent >= <int64_t>step and client.output.bytes:
+                client_touch_output(&self.hub, client)  # others have their turn
+            if client.waiting == WAIT_PENDING and client.next_request - client.next_reply <= RESUME_BELOW:
+                client_enqueue(&self.hub, client)
 
     cdef bint over_limit(self, Client *client) noexcept nogil:
         cdef uint64_t held = client.output.bytes

@@ -38,6 +38,6 @@ cdef void abort_http(Hub *hub, Client *client):
     connection = connection_of(hub, client)
     log.warning(
         "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to shardkv. "
-        "This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your shardkv instance. "
-        "Connection from %s aborted.", connection.addr,
+        "This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your shardkv "
+        "instance. Connection from %s aborted.", connection.addr,
     )

@@ -1,5 +1,5 @@
-"""What fork.py does in C: the first steps of a child, which in Python would write to pages that all processes share, and
-giving back the pages of code that only imports ran."""
+"""What fork.py does in C: the first steps of a child, which in Python would write to pages that all processes share,
+and giving back the pages of code that only imports ran."""
 from libc.errno cimport errno
 from libc.stdio cimport FILE, fclose, fgets, fopen, sscanf
 from libc.stdlib cimport strtol
@@ -50,9 +50,10 @@ cdef sigset_t before
 
 
 def give_back_code() -> None:
-    """Unmaps code until it runs again, and trims the heap. It is for after the imports: most of what ran then never will.
+    """Unmaps code until it runs again, and trims the heap. It is for after the imports.
 
-    Code is never written to, so what comes back from the page cache is what was there.
+    Most of what ran then never will again. Code is never written to, so what comes back from the page cache is what
+    was there.
     """
     cdef FILE *maps = fopen("/proc/self/maps", "re")
     cdef char line[LINE_BYTES]

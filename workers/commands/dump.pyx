@@ -1,6 +1,6 @@
 """DUMP and RESTORE, and what DEBUG RELOAD makes of them.
 
-    @debug-reload position …    each shard's position, -1 = it is through; goes on a little and answers the next
+    @debug-reload position …    each shard's position, -1 = it is through; goes on a little and returns the next
 """
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 

@@ -224,7 +224,7 @@ cdef int take_member(Call call, Arena arena, Zset *zset, int index, Search *sear
 
 
 cdef int take_flag(Call call, int index, Search *search) noexcept:
-    # An option without arguments; answers whether it is one.
+    # An option without arguments; returns whether it is one.
     if call.is_option(index, b"withdist"):
         search.distances = True
     elif call.is_option(index, b"withhash"):
@@ -245,7 +245,7 @@ cdef int take_flag(Call call, int index, Search *search) noexcept:
 
 
 cdef int take_shape(Call call, Arena arena, Zset *zset, int index, Search *search) except -1:
-    # An option of GEOSEARCH that tells where; answers how many arguments it has, 0 if it is none.
+    # An option of GEOSEARCH that tells where; returns how many arguments it has, 0 if it is none.
     cdef int more = call.argc - index - 1
     if more >= 1 and call.is_option(index, b"frommember") and (search.from_member or not search.has_center):
         take_member(call, arena, zset, index + 1, search)

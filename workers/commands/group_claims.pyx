@@ -48,7 +48,7 @@ cdef int64_t claim_number(Call call, int index, str what) except? -1:
 
 
 cdef int claim_one(Call call, Claim *claim, StreamId id, uint64_t pending, StreamCursor *entry) except -1:
-    """Gives the consumer a pending entry, or makes it pending if `pending` is 0, and answers it."""
+    """Gives the consumer a pending entry, or makes it pending if `pending` is 0, and returns it."""
     cdef Arena arena = call.shard_of_key(0).arena
     cdef uint64_t deliveries = pending_at(arena, pending).deliveries if pending else 1
     if claim.deliveries >= 0:
@@ -139,7 +139,7 @@ cdef int xclaim_command(Call call) except -1:
 
 
 cdef int64_t take_autoclaim(Call call, Claim *claim) except -1:
-    """The options of XAUTOCLAIM; answers the count."""
+    """The options of XAUTOCLAIM; returns the count."""
     cdef int64_t count = AUTOCLAIM_COUNT
     cdef int index = 6
     while index < call.argc:
@@ -158,7 +158,7 @@ cdef int64_t claim_some(
     Call call, Claim *claim, StreamId start, int64_t count, StreamId *next_id, list deleted
 ) except -1:
     """Goes through what is pending from `start` on, answers what is claimed and tells what is gone, `count` of both
-    at most; answers how many are claimed, and where to go on (0-0 at the end)."""
+    at most; returns how many are claimed, and where to go on (0-0 at the end)."""
     cdef Arena arena = call.shard_of_key(0).arena
     cdef TreeCursor cursor
     cdef StreamCursor entry

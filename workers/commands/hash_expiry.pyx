@@ -39,7 +39,7 @@ ONE_CONDITION = "ERR Only one of FXX or FNX arguments can be specified"
 # -- arguments
 
 cdef int named_fields(Call call, int index, str name, str not_positive) except -1:
-    # FIELDS count field …, from argument `index` to the last; answers the index of the first field.
+    # FIELDS count field …, from argument `index` to the last; returns the index of the first field.
     if index + 1 >= call.argc:
         raise CommandError(wrong_arity(name))
     if not call.is_option(index, b"fields"):
@@ -64,7 +64,7 @@ cdef int64_t time_argument(Call call, int index, bint absolute, bint in_seconds,
 # -- HEXPIRE and its kin
 
 cdef int expire_field(Call call, Found *found, int index, int64_t expiry) except -1:
-    # Field argv[index], which exists, expires then; it is gone at once if the time has passed. Answers whether it is.
+    # Field argv[index], which exists, expires then; it is gone at once if the time has passed. Returns whether it is.
     cdef Keyspace keyspace = call.shard_of_key(0).keyspace
     cdef Argument *name = &call.argv[index]
     if 0 <= expiry <= call.now_ms:

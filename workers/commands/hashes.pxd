@@ -13,7 +13,7 @@ from workers.types.hash cimport Field
 # The hash at the first key. Raises CommandError(WRONG_TYPE).
 cdef int find_to_read(Call call, Found *out) except -1
 cdef int find_to_change(Call call, Found *out) except -1
-# Field argv[index] of a hash that may not exist; answers whether there is such a field.
+# Field argv[index] of a hash that may not exist; returns whether there is such a field.
 cdef bint get_argument(Call call, Found *found, int index, Field *out) noexcept
 # Null when `there` is False.
 cdef int reply_value(Call call, bint there, Field *field) except -1

@@ -72,7 +72,7 @@ cdef int prepare_pairs(Call call, Found *found, int first) except -1:
 
 
 cdef int store(Call call, Found *found, int index, const char *value, uint64_t length, int64_t expiry) except -1:
-    # Field argv[index] takes the value; the hash exists. Answers 1 if the field is new.
+    # Field argv[index] takes the value; the hash exists. Returns 1 if the field is new.
     return hash_set(
         call.shard_of_key(0).keyspace, call.limits, found, call.argv[index].bytes, call.argv[index].length, value,
         length, expiry,
@@ -82,7 +82,7 @@ cdef int store(Call call, Found *found, int index, const char *value, uint64_t l
 # -- one field or several
 
 cdef int64_t set_pairs(Call call, str name) except -1:
-    # Answers how many fields are new.
+    # Returns how many fields are new.
     cdef Found found
     cdef int64_t added = 0
     cdef int index

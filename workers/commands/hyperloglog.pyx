@@ -100,7 +100,7 @@ cdef int pfadd_command(Call call) except -1:
 
 
 cdef bint add_all(Call call, Sketch sketch) except -1:
-    """Answers whether a register has changed."""
+    """Returns whether a register has changed."""
     cdef Rank rank
     cdef int index, outcome
     cdef bint changed = False
@@ -224,7 +224,7 @@ cdef int pfdebug_command(Call call) except -1:
 
 
 cdef bint make_dense(Call call, Found *found, Value *value) except -1:
-    """Answers whether it was not."""
+    """Returns whether it was not."""
     cdef Sketch sketch = Sketch()
     if value.encoding == HLL_DENSE:
         return False

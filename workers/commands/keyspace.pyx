@@ -92,7 +92,7 @@ cdef uint64_t cursor_argument(Call call) except? 0xFFFFFFFFFFFFFFFF:
 
 
 cdef int64_t scan_options(Call call, Filter wanted) except -1:
-    # Answers COUNT.
+    # Returns COUNT.
     cdef int64_t count = SCAN_COUNT
     cdef int index
     for index in range(2, call.argc, 2):
@@ -124,7 +124,7 @@ cdef int scan_command(Call call) except -1:
 
 
 cdef uint64_t scan_shard(Call call, uint64_t cursor, int64_t count, list keys) except? 0xFFFFFFFFFFFFFFFF:
-    # Gathers about `count` keys; answers the cursor to go on with, which is the next shard's when this one is through.
+    # Gathers about `count` keys; returns the cursor to go on with, which is the next shard's when this one is through.
     cdef uint64_t shard = cursor >> CURSOR_BITS
     cdef uint64_t shards = call.home.arena.header.shards
     cdef int64_t clusters = 0

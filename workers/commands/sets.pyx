@@ -322,7 +322,7 @@ cdef uint64_t size_of(Source source) noexcept:
 
 
 cdef int64_t intersect(list found, list members, int64_t limit) except -1:
-    # Fills `members`, unless it is None; answers how many there are.
+    # Fills `members`, unless it is None; returns how many there are.
     cdef Combination combination = Combination()
     cdef Source source
     found = sorted(found, key=lambda source: size_of(source))

@@ -33,7 +33,7 @@ cdef uint64_t open_known(Call call, int index) except 0:
 
 
 cdef int64_t take_full(Call call) except -1:
-    """The options behind the key: FULL, and perhaps COUNT; answers the count."""
+    """The options behind the key: FULL, and perhaps COUNT; returns the count."""
     cdef int64_t count
     if call.argc not in (4, 6) or not call.is_option(3, b"full"):
         raise unknown_subcommand(call)

@@ -137,7 +137,7 @@ cdef int reply_id(Reply reply, StreamId id) except -1:
 # -- trimming
 
 cdef int take_trim(Call call, int index, Trim *trim) except -1:
-    """MAXLEN or MINID at `index`, with what belongs to it; answers how many arguments that were."""
+    """MAXLEN or MINID at `index`, with what belongs to it; returns how many arguments that were."""
     cdef bint by_id = call.is_option(index, b"minid")
     cdef int used = 2
     if trim.by != TRIM_NOTHING:
@@ -217,7 +217,7 @@ cdef inline bint node_goes(Arena arena, StreamRoot *stream, StreamCursor *cursor
 
 
 cdef int64_t trim_nodes(Arena arena, uint64_t root, Trim *trim) except -1:
-    """Removes the oldest nodes; answers how many entries those were."""
+    """Removes the oldest nodes; returns how many entries those were."""
     cdef StreamCursor cursor
     cdef int64_t entries, removed = 0
     while stream_first(arena, root, &cursor):
@@ -244,7 +244,7 @@ cdef int64_t trim_entries(Arena arena, uint64_t root, Trim *trim) except -1:
 
 
 cdef int64_t trim_stream(Arena arena, uint64_t root, Trim *trim) except -1:
-    """Answers how many entries were removed."""
+    """Returns how many entries were removed."""
     cdef int64_t removed
     if trim.by == TRIM_NOTHING or trim.by == TRIM_LENGTH and stream_at(arena, root).length <= <uint64_t>trim.length:
         return 0

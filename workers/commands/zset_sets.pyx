@@ -80,7 +80,7 @@ cdef class Request:
     cdef int64_t limit          # of ZINTERCARD; 0 = none
 
     cdef int take_sources(self, Call call, int index, int first_key_number, str name) except -1:
-        """The number of sources is argument `index`, their keys follow; answers the argument behind them."""
+        """The number of sources is argument `index`, their keys follow; returns the argument behind them."""
         cdef int64_t number = call.integer(index)
         cdef int each
         cdef Source source
@@ -124,7 +124,7 @@ cdef int aggregate_at(Call call, int index) except -1:
     raise CommandError(SYNTAX)
 
 
-# -- the operations; each answers pairs of score and member
+# -- the operations; each returns pairs of score and member
 
 cdef inline double weighted(double weight, double score) noexcept:
     # A weight of 0 and an infinite score come to 0.

@@ -135,7 +135,7 @@ def put_collection(Keyspace keyspace, db: int, key: bytes, type: int, items: int
 
 
 def set_box(Keyspace keyspace, db: int, key: bytes, type: int, block: int, used: int) -> tuple[int, int]:
-    """Gives a collection another type and box; answers the box it had."""
+    """Gives a collection another type and box; returns the box it had."""
     cdef Found found
     cdef Box old
     keyspace.find(db, key, len(key), hash_key(key, len(key)), &found)

@@ -305,7 +305,7 @@ cdef list distinct(Arena arena, TableRoot *table, uint64_t index):
 
 
 def buckets(Keyspace keyspace, db: int) -> list[dict[str, int]]:
-    """Checks the table's invariants, and answers its buckets' headers."""
+    """Checks the table's invariants, and returns its buckets' headers."""
     cdef Arena arena = keyspace.arena
     cdef TableRoot *table = <TableRoot *>arena.at(keyspace.table_of(db))
     return check_table(arena, table)

@@ -91,7 +91,7 @@ cdef class Tree:
         return (<TreeRoot *>self.arena.at(self.root)).height
 
     def check(self) -> list[tuple[int, int]]:
-        """Checks every invariant of tree.pxd that can be seen; answers the items with their weights."""
+        """Checks every invariant of tree.pxd that can be seen; returns the items with their weights."""
         cdef TreeRoot *tree = <TreeRoot *>self.arena.at(self.root)
         cdef NodeHeader *header
         level = [tree.node] if tree.height else []
@@ -129,7 +129,7 @@ cdef class Tree:
 
 
 cdef class Cursor:
-    """A cursor of `tree`. What moves it answers whether it is on an item then."""
+    """A cursor of `tree`. What moves it returns whether it is on an item then."""
     cdef Tree tree
     cdef TreeCursor at
 

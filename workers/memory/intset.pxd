@@ -30,7 +30,7 @@ cdef inline uint64_t ints_bytes(const char *ints) noexcept nogil:
 cdef int64_t ints_get(const char *ints, uint64_t index) noexcept nogil      # index < ints_count
 # Whether it is there; `place`, unless NULL, is its index or the one it would have.
 cdef bint ints_find(const char *ints, int64_t number, uint64_t *place) noexcept nogil
-# Checks bytes from outside: answers the count, -1 when they are no intset.
+# Checks bytes from outside: returns the count, -1 when they are no intset.
 cdef int64_t ints_valid(const char *bytes, uint64_t length) noexcept nogil
 
 # In a transaction:

@@ -164,7 +164,7 @@ cdef int ints_remove(Arena arena, Box *box, int64_t number) except -1:
 
 
 cdef int shrink(Arena arena, Box *box) except -1:
-    """Takes a smaller block when most of this one is unused, if there is one. Answers 1."""
+    """Takes a smaller block when most of this one is unused, if there is one. Returns 1."""
     cdef uint64_t room = arena.usable(box.block), block
     if room <= KEPT_ROOM or room < 2 * box.length:
         return 1

@@ -90,7 +90,7 @@ cdef inline uint64_t pack_room(Element *elements, uint64_t count) noexcept nogil
         room += elements[index].length
     return room
 cdef bint pack_fits(const char *pack, uint64_t extra) noexcept nogil        # pack may be NULL: a new one
-# Checks bytes from outside, every element of them: answers the count, -1 when they are no listpack.
+# Checks bytes from outside, every element of them: returns the count, -1 when they are no listpack.
 cdef int64_t pack_valid(const char *bytes, uint64_t length) noexcept nogil
 
 # -- editing, in a transaction; offsets before the edit stay good, and where elements are written the first is at `at`

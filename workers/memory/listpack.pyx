@@ -127,7 +127,7 @@ cdef uint64_t element_size(Element *element) noexcept nogil:
 
 
 cdef char *write_element(char *to, Element *element) noexcept nogil:
-    """Answers where the element ends."""
+    """Returns where the element ends."""
     cdef Encoding encoding
     cdef uint64_t body
     encode(element, &encoding)
@@ -313,7 +313,7 @@ cdef uint64_t encoded_size(Element *elements, uint64_t count) noexcept nogil:
 
 
 cdef char *write_elements(char *to, Element *elements, uint64_t count) noexcept nogil:
-    """Answers where they end."""
+    """Returns where they end."""
     cdef uint64_t index
     for index in range(count):
         to = write_element(to, &elements[index])

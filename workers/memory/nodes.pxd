@@ -44,7 +44,7 @@ cdef uint64_t new_node(Arena arena, uint64_t words, const uint64_t *slots, uint6
 cdef void describe(Arena arena, uint64_t node, uint64_t *slot) noexcept
 cdef int set_child(Arena arena, uint64_t parent, uint64_t index, uint64_t node) except -1
 # Makes nodes of `count` slots, evenly, and their slots for the level above, which may take the place of `slots`;
-# answers how many nodes.
+# returns how many nodes.
 cdef uint64_t build_level(
     Arena arena, uint64_t words, const uint64_t *slots, uint64_t count, uint64_t *above
 ) except 0

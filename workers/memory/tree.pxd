@@ -74,7 +74,7 @@ cdef bint tree_locate(
     Arena arena, uint64_t root, compare_item compare, void *context, uint64_t item, TreeCursor *cursor
 ) noexcept
 cdef bint tree_next(Arena arena, TreeCursor *cursor) noexcept
-# From the end it goes to the last item; on the first item, or without one, it stays and answers 0.
+# From the end it goes to the last item; on the first item, or without one, it stays and returns 0.
 cdef bint tree_prev(Arena arena, TreeCursor *cursor) noexcept
 # Weight before the cursor: its rank in a plain tree; at the end, the weight of all.
 cdef uint64_t tree_position(Arena arena, TreeCursor *cursor) noexcept
@@ -95,6 +95,6 @@ cdef int tree_build(Arena arena, uint64_t root, const uint64_t *slots, uint64_t 
 # Visits every node's block. Linear.
 cdef int tree_blocks(Arena arena, uint64_t root, visit_word visit, void *context) except -1
 # Frees a tree that nothing uses any more in steps of about `budget` items (at least a leaf), from the end; each item
-# goes through `visit`, unless that is NULL. Answers 1 when all is gone. A tree is unlinked by moving its TreeRoot,
+# goes through `visit`, unless that is NULL. Returns 1 when all is gone. A tree is unlinked by moving its TreeRoot,
 # which needs no memory; once begun, nothing else can be done with it.
 cdef int tree_dismantle(Arena arena, uint64_t root, int budget, visit_word visit, void *context) except -1

@@ -125,7 +125,7 @@ cdef uint64_t search(
 
 
 cdef bint descend(Arena arena, uint64_t root, compare_item compare, void *context, TreeCursor *cursor) noexcept:
-    """To the leaf where what is sought belongs; answers whether the leaf's first item is known to be before it."""
+    """To the leaf where what is sought belongs; returns whether the leaf's first item is known to be before it."""
     cdef uint64_t level = start(arena, root, cursor).height, low
     cdef NodeHeader *header
     cdef bint known = False
@@ -375,7 +375,7 @@ cdef int tidy(Arena arena, uint64_t root, TreeCursor *cursor, uint64_t level) ex
 
 
 cdef int join(Arena arena, uint64_t root, TreeCursor *cursor, uint64_t level) except -1:
-    """Joins a small node with its neighbour, and answers 1; or shares the neighbour's slots with it, unless it is the
+    """Joins a small node with its neighbour, and returns 1; or shares the neighbour's slots with it, unless it is the
     first or last of its level."""
     cdef TreeStep *above = &cursor.path[level + 1]
     cdef NodeHeader *parent = node_at(arena, above.node)

@@ -46,7 +46,7 @@ cdef Position geo_decode(double score) noexcept nogil
 # Letters of the usual alphabet for the usual earth, whose latitudes reach the poles; no terminator.
 cdef void geo_text(Position *position, char *out) noexcept nogil
 cdef double geo_distance(Position *one, Position *other) noexcept nogil
-# Fills CELLS_MAX cells at most and answers their number.
+# Fills CELLS_MAX cells at most and returns their number.
 cdef int geo_cover(Shape *shape, Cell *cells) noexcept nogil
 cdef void cell_scores(Cell *cell, double *low, double *high) noexcept nogil
 # Whether a position is in the shape; `distance` from its center, if so.

@@ -49,11 +49,11 @@ cdef uint64_t group_make(
 cdef int group_set(Arena arena, uint64_t group, StreamId last, int64_t entries_read) except -1
 # An entry is delivered: goes on to it, unless the group has been there, and counts it as far as that can be told.
 cdef int group_advance(Arena arena, uint64_t stream, uint64_t group, StreamId id) except -1
-# How many entries the group has yet to read; answers whether that can be told.
+# How many entries the group has yet to read; returns whether that can be told.
 cdef bint group_lag(Arena arena, uint64_t stream, uint64_t group, int64_t *lag) noexcept
 # How many entries there ever were up to an id, NOT_KNOWN if that cannot be told.
 cdef int64_t entries_until(Arena arena, uint64_t stream, StreamId id) noexcept
-# Answers whether there was one.
+# Returns whether there was one.
 cdef bint group_destroy(Keyspace keyspace, uint64_t stream, const char *name, uint64_t length) except -1
 # Pairs of name (bytes) and offset, by name; all consumers of a group likewise.
 cdef list named_groups(Arena arena, uint64_t stream)
@@ -66,7 +66,7 @@ cdef uint64_t consumer_find(Arena arena, uint64_t group, const char *name, uint6
 cdef uint64_t consumer_make(
     Arena arena, uint64_t group, const char *name, uint64_t length, int64_t seen_ms
 ) except 0
-# With its pending entries. Answers whether there was one.
+# With its pending entries. Returns whether there was one.
 cdef bint consumer_destroy(Keyspace keyspace, uint64_t group, const char *name, uint64_t length) except -1
 cdef const char *consumer_name(Arena arena, uint64_t consumer, uint64_t *length) noexcept
 # Times in ms, journalled.

@@ -73,7 +73,7 @@ cdef uint64_t named(Arena arena, uint64_t table, const char *name, uint64_t leng
 cdef uint64_t add_named(
     Arena arena, uint64_t table, int type, const char *name, uint64_t length, uint64_t block
 ) except 0:
-    """Makes the entry of a fresh root; answers it."""
+    """Makes the entry of a fresh root; returns it."""
     cdef uint64_t entry = arena.alloc(entry_size(length, sizeof(Box), False))
     cdef Place place
     cdef Box box
@@ -84,7 +84,7 @@ cdef uint64_t add_named(
 
 
 cdef bint remove_named(Keyspace keyspace, uint64_t table, const char *name, uint64_t length) except -1:
-    """Takes out an entry with what it owns; answers whether there was one."""
+    """Takes out an entry with what it owns; returns whether there was one."""
     cdef Arena arena = keyspace.arena
     cdef Place place = table_find(arena, table, hash_key(name, length), name, length)
     cdef EntryView view

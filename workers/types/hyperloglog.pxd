@@ -55,7 +55,7 @@ cdef inline void dense_set(char *hll, uint32_t register, uint8_t rank) noexcept 
     if shift > 2:
         at[1] = <uint8_t>((at[1] & ~(63 >> (8 - shift))) | rank >> (8 - shift))
 
-# Raises each register to that of the HyperLogLog; answers whether this is whole.
+# Raises each register to that of the HyperLogLog; returns whether this is whole.
 cdef bint hll_merge(const char *hll, uint64_t length, uint8_t *registers) noexcept nogil
 cdef uint64_t hll_estimate(const uint8_t *registers) noexcept nogil
 # The runs of a sparse one as text. None when it is corrupt.
@@ -70,9 +70,9 @@ cdef class Sketch:
     cdef int reserve(self, uint64_t room) except -1
     cdef int load(self, const char *bytes, uint64_t length) except -1       # one that hll_encoding knows
     cdef int start(self) except -1                                          # an empty one
-    # Raises a register; answers an Outcome. limit: bytes that a sparse one may have.
+    # Raises a register; returns an Outcome. limit: bytes that a sparse one may have.
     cdef int add(self, Rank rank, int64_t limit) except -1
-    cdef int to_dense(self) except -1                                       # answers an Outcome
+    cdef int to_dense(self) except -1                                       # returns an Outcome
     cdef void spoil(self) noexcept                                          # the estimate is out of date
 
     # Steps of `add`, see hyperloglog.pyx.

@@ -68,7 +68,7 @@ cdef struct Run:
 
 
 cdef inline bint run_at(const uint8_t *at, uint64_t left, Run *out) noexcept nogil:
-    """Reads a run that has `left` bytes at most; answers whether there is one."""
+    """Reads a run that has `left` bytes at most; returns whether there is one."""
     if left == 0:
         return False
     out.bytes, out.rank = 1, 0
@@ -84,7 +84,7 @@ cdef inline bint run_at(const uint8_t *at, uint64_t left, Run *out) noexcept nog
 
 
 cdef inline uint64_t write_zeros(uint8_t *at, uint32_t count) noexcept nogil:
-    """Answers the bytes of the run; none for no registers."""
+    """Returns the bytes of the run; none for no registers."""
     if count == 0:
         return 0
     if count > ZERO_MAX:

@@ -69,7 +69,7 @@ cdef int list_insert(Arena arena, List *it, ListCursor *cursor, Element *element
 cdef int list_replace(Arena arena, List *it, ListCursor *cursor, Element *element) except -1
 # `count` elements from `first` on; all must exist.
 cdef int list_remove(Arena arena, List *it, uint64_t first, uint64_t count) except -1
-# Elements that equal `bytes`, at most `most`, from either end; answers how many there were.
+# Elements that equal `bytes`, at most `most`, from either end; returns how many there were.
 cdef int64_t list_remove_equal(
     Arena arena, List *it, const char *bytes, uint64_t length, uint64_t most, bint from_tail
 ) except -1

@@ -9,7 +9,7 @@ from libc.stdint cimport uint64_t
 cdef enum:
     LZF_GROWTH = 264            # bytes that one byte can stand for, at most
 
-# Answers the compressed length; 0 = it would be more than `room`.
+# Returns the compressed length; 0 = it would be more than `room`.
 cdef uint64_t lzf_compress(const char *bytes, uint64_t length, char *out, uint64_t room) noexcept nogil
-# Answers whether the bytes are LZF of exactly `made` bytes.
+# Returns whether the bytes are LZF of exactly `made` bytes.
 cdef bint lzf_expand(const char *bytes, uint64_t length, char *out, uint64_t made) noexcept nogil

@@ -24,7 +24,7 @@ cdef inline uint64_t put_literals(uint8_t *to, const uint8_t *start, uint64_t co
 cdef uint64_t flush_literals(
     uint8_t *out, uint64_t used, uint64_t room, const uint8_t *start, uint64_t count
 ) noexcept nogil:
-    """Answers how much of `out` is used then, or more than `room`."""
+    """Returns how much of `out` is used then, or more than `room`."""
     cdef uint64_t part
     while count:
         part = min(count, <uint64_t>LITERALS_MAX)

@@ -101,7 +101,7 @@ cdef class Source:
 
     # Reads the count, or the blob, of a container. Raises CommandError if it is not whole, or empty.
     cdef int open(self, Reader reader, int layout, uint64_t elements_each) except -1
-    # The next element; answers 0 at the end.
+    # The next element; returns 0 at the end.
     cdef int next(self, Element *out) except -1
 
 cdef int bad_data() except -1

@@ -103,7 +103,7 @@ cdef class Writer:
         return self.raw(bytes, length)
 
     cdef bint compressed(self, const char *text, uint64_t length) except -1:
-        """Writes a string as LZF, if that makes it shorter; answers whether it has."""
+        """Writes a string as LZF, if that makes it shorter; returns whether it has."""
         cdef uint64_t start = self.used, made, room = length - 4
         cdef bytes packed
         made = lzf_compress(text, length, self.extend(room), room)
@@ -280,7 +280,7 @@ cdef inline int64_t signed_of(const uint8_t *at, int count) noexcept nogil:
 
 
 cdef uint64_t ziplist_get(const char *ziplist, uint64_t place, uint64_t end, Element *out) noexcept nogil:
-    """Reads the element at `place`; answers where the next one is, 0 if this does not end by `end`."""
+    """Reads the element at `place`; returns where the next one is, 0 if this does not end by `end`."""
     cdef const uint8_t *at = <const uint8_t *>ziplist + place
     cdef uint64_t left = end - place, skip, size = 0
     cdef int head = 1
@@ -312,7 +312,7 @@ cdef uint64_t ziplist_get(const char *ziplist, uint64_t place, uint64_t end, Ele
 
 
 cdef int64_t ziplist_valid(const char *bytes, uint64_t length) noexcept nogil:
-    """Answers the count, -1 when it is no ziplist."""
+    """Returns the count, -1 when it is no ziplist."""
     cdef uint32_t total
     cdef uint16_t said
     cdef uint64_t at = ZIPLIST_HEADER, before = 0, following

@@ -363,7 +363,7 @@ cdef int add_node(Arena arena, uint64_t root, Entry *entry, uint64_t room) excep
 
 
 cdef int extend_node(Arena arena, uint64_t root, TreeCursor *cursor, Entry *entry, Limits limits) except -1:
-    """Adds to the last node, if it has room; answers whether it had."""
+    """Adds to the last node, if it has room; returns whether it had."""
     cdef uint64_t fresh, block = tree_item(arena, cursor), most = node_limit(limits)
     cdef NodeHead *head = head_at(arena, block)
     cdef uint64_t used = head.end, end
@@ -391,7 +391,7 @@ cdef int extend_node(Arena arena, uint64_t root, TreeCursor *cursor, Entry *entr
 
 
 cdef uint64_t settle_node(Arena arena, uint64_t root, TreeCursor *cursor) except 0:
-    """Gives a node that is full a block that fits; answers the bytes it uses."""
+    """Gives a node that is full a block that fits; returns the bytes it uses."""
     cdef uint64_t fresh, block = tree_item(arena, cursor), used = head_at(arena, block).end
     if arena.good_size(used) < arena.usable(block):
         fresh = arena.alloc(used)

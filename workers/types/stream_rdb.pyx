@@ -285,7 +285,7 @@ cdef class Loader:
         return 0 if take_number(pack) == 0 else bad_data()
 
     cdef int load_entry(self, Pack *pack, StreamId base) except -1:
-        """Answers whether it was one that is not deleted."""
+        """Returns whether it was one that is not deleted."""
         cdef int64_t flags = take_number(pack), elements = FIXED_ELEMENTS
         cdef uint64_t fields = self.names.count, index
         cdef StreamId id

@@ -14,7 +14,7 @@ from workers.memory.databases cimport Found
 from workers.memory.keyspace cimport Keyspace
 from workers.types.rdb cimport Reader, Writer
 
-# The type's byte and the value. Answers the RDB version this needs; 0 if nothing is there: all fields have expired.
+# The type's byte and the value. Returns the RDB version this needs; 0 if nothing is there: all fields have expired.
 cdef int value_save(Keyspace keyspace, Found *found, Writer writer) except -1
 # Makes `key`, which must not exist, without expiry. Raises CommandError for bytes that are no value; what is there of
 # the key by then, the rollback takes away.

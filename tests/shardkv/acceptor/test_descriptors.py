@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from shardkv.errors import NO_DESCRIPTORS
-from tests.harness import Server
+from tests.harness import Server, wait_until
 from tests.wire import Wire
 
 VALUE = b"x" * (1 << 20)  # travels in a segment
@@ -61,6 +61,23 @@ def test_the_last_descriptors_are_not_for_clients(make_server: Callable[..., Ser
             assert set(replies) == {b"+PONG\r\n", b"-ERR max number of clients reached\r\n"}
             assert first.ask("set", "large", VALUE) == "+OK"
             assert first.ask("get", "large") == VALUE
+
+
+def test_a_limit_that_was_raised_rejects_nobody(make_server: Callable[..., Server]) -> None:
+    running = make_server()
+    with Wire(running.port) as first, ExitStack() as stack:
+        assert first.ask("ping") == "+PONG"
+        before = limit_acceptor(running, LOW)
+        with ExitStack() as many:
+            for _ in range(LOW):
+                many.enter_context(running.connect())
+            wait_until(lambda: "cannot accept connections for now" in running.output(), "a look at the limit")
+            first.ask("debug", "sleep", "0.35")  # some ticks of the acceptor
+        wait_until(lambda: b"connected_clients:1\r" in first.ask("info", "clients"), "the end of the many")
+        replies = [greet(stack.enter_context(running.connect())) for _ in range(LOW - 1)]
+        assert b"-ERR max number of clients reached\r\n" in replies
+        limit_acceptor(running, before[0])
+        assert greet(stack.enter_context(running.connect())) == b"+PONG\r\n"
 
 
 def test_a_segment_that_finds_no_descriptor_says_so(make_server: Callable[..., Server]) -> None:
