@@ -13,8 +13,8 @@ Invariants
  4. No two incarnations of an owner make the same id: a successor cannot meet, as its own, what a record still names.
  5. A death leaves segments that no record names: complete or not, but not yet appended; or appended behind a ring's
     tail. The owner's successor removes them (`sweep`) before it makes its first, and after it has published what its
-    predecessor was about to: its names that lie in no ring between head and tail. What lies there is taken, and removed, by the other side: it removes a name before it releases the
-    record.
+    predecessor was about to: its names that lie in no ring between head and tail. What lies there is taken, and
+    removed, by the other side: it removes a name before it releases the record.
 """
 from libc.stdint cimport uint32_t, uint64_t
 

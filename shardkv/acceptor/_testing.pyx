@@ -1,5 +1,5 @@
 """C-only functions for tests. Nothing of the server imports this."""
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -20,9 +20,10 @@ from shardkv.acceptor.parser cimport (
     frame_reset,
 )
 from shardkv cimport sleep
-from shardkv.acceptor.requests cimport Requests
+from shardkv.acceptor.requests cimport Requests, record_size
 from shardkv.ring cimport (
-    IN_SEGMENT, REQUEST_COMMAND, RequestRecord, Ring, RingPair, SegmentName, ring_append, ring_reserve,
+    IN_SEGMENT, REQUEST_COMMAND, RequestRecord, Ring, RingPair, SegmentName, ring_append, ring_consume, ring_publish,
+    ring_release, ring_reserve,
 )
 from shardkv.segment cimport Segment, SegmentStore, named_requests
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS
@@ -151,6 +152,91 @@ def publish(folder: str, int workers, int death=0, wake_fds: list[int] | None = 
     return [pair.request.shared.tail for pair in pairs], named_requests(pairs)
 
 
+cdef int append_named(Ring *ring, Segment segment) except -1:
+    cdef uint32_t size = sizeof(RequestRecord) + sizeof(SegmentName)
+    cdef RequestRecord *record = <RequestRecord *>ring_reserve(ring, size)
+    memset(record, 0, size)
+    record.size, record.kind, record.flags = size, REQUEST_COMMAND, IN_SEGMENT
+    (<SegmentName *>(record + 1)).id = segment.id
+    ring_append(ring, size)
+    return 0
+
+
+cdef class Waiting:
+    """Clients that wait for room in an acceptor's request rings, each with one request at a time."""
+    cdef Hub hub
+    cdef Requests requests
+    cdef list pairs           # the workers' side
+    cdef dict clients         # number -> address
+    cdef dict needs           # number -> workers
+
+    def __init__(self, folder: str, int workers) -> None:
+        paths = [f"{folder}/ring-0-{worker}" for worker in range(workers)]
+        memset(&self.hub, 0, sizeof(Hub))
+        self.requests = Requests(
+            ControlPage.open(f"{folder}/control"), [RingPair.open(path) for path in paths], [-1] * workers,
+            SegmentStore(folder, 0, 1), 1,
+        )
+        self.pairs = [RingPair.open(path) for path in paths]
+        self.clients, self.needs = {}, {}
+
+    def __dealloc__(self):
+        for address in self.clients.values():
+            free(<void *><uintptr_t>address)
+
+    def send(self, number: int, workers: list[int], uint64_t length) -> bool:
+        """Sends a request of a client to these workers, so many bytes to each; False: it waits."""
+        cdef Client *client
+        if number not in self.clients:
+            client = client_new(&self.hub, -1)
+            self.clients[number] = <uintptr_t>client
+        self.needs[number] = workers, length
+        return self._advance(<Client *><uintptr_t>self.clients[number])
+
+    cdef bint _advance(self, Client *client) except -1:
+        number = next(number for number, address in self.clients.items() if address == <uintptr_t>client)
+        workers, length = self.needs[number]
+        for worker in workers:
+            self.requests.parts[<int>worker].argc, self.requests.parts[<int>worker].payload = 1, length
+        if not self.requests.reserve_all(client):
+            self.requests.forget()
+            self.requests.enqueue(client)
+            return False
+        for worker in workers:
+            append_empty(self.requests.rings[<int>worker], record_size(&self.requests.parts[<int>worker]))
+        self.requests.forget()
+        client.next_request += 1
+        return True
+
+    def take(self, int worker) -> None:
+        """The worker takes what is in its ring."""
+        cdef RingPair pair = self.pairs[worker]
+        ring_publish(self.requests.rings[worker])
+        ring_consume(&pair.request)
+        pair.request.next = pair.request.seen
+        ring_release(&pair.request)
+
+    def retry(self, int worker) -> list[int]:
+        """Serves the queue of a ring; returns the clients whose requests went."""
+        cdef Client *client = NULL
+        cdef Client *last = self.requests.queues[worker].last
+        went = []
+        while client != last:
+            client = self.requests.serve_next(worker)
+            if self._advance(client):
+                went += [number for number, address in self.clients.items() if address == <uintptr_t>client]
+            if not self.requests.end_turn():
+                break
+        return went
+
+
+cdef void append_empty(Ring *ring, uint32_t size) noexcept:
+    cdef RequestRecord *record = <RequestRecord *>ring_reserve(ring, size)
+    memset(record, 0, sizeof(RequestRecord))
+    record.size = size
+    ring_append(ring, size)
+
+
 def deliver_without_memory(int fd, list early, list late, bint backwards) -> bool:
     """Delivers replies to the client of a socket, the late ones while there is no memory, and sends what it is to get.
 
@@ -180,13 +266,3 @@ def deliver_without_memory(int fd, list early, list late, bint backwards) -> boo
     free(client)
     free(payloads)
     return doomed
-
-
-cdef int append_named(Ring *ring, Segment segment) except -1:
-    cdef uint32_t size = sizeof(RequestRecord) + sizeof(SegmentName)
-    cdef RequestRecord *record = <RequestRecord *>ring_reserve(ring, size)
-    memset(record, 0, size)
-    record.size, record.kind, record.flags = size, REQUEST_COMMAND, IN_SEGMENT
-    (<SegmentName *>(record + 1)).id = segment.id
-    ring_append(ring, size)
-    return 0

@@ -77,6 +77,8 @@ cdef struct Client:
     # order
     uint64_t next_request
     uint64_t next_reply
+    uint64_t ticket           # when the request began to wait for room (requests.pxd), …
+    uint64_t ticket_request   # … which had this number
     Slot *slots
     uint32_t slots_capacity
     uint32_t marked

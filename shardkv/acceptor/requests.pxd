@@ -1,6 +1,7 @@
 """Into the request rings: room for all parts of a request, their records, publishing, waking workers.
 
-A client for whose request a ring has no room waits in that ring's queue, first come first served.
+A client for whose request a ring has no room waits in that ring's queue, first come first served. One whose request
+needs several rings waits for one after the other, and is served in each by the time since it waits for any.
 
 Invariants
  1. All records of one request are appended, or none: `reserve` is asked before the first `append`.
@@ -10,15 +11,17 @@ Invariants
     tails, then 0. A successor that finds 1 stores the tails, all records before them being complete. So a command that
     was divided reaches all of its workers or none. Segments are swept behind that: what lay behind a tail and is now
     before it names segments too.
- 4. While clients wait for a ring, nobody's request goes into it but that of the client whose turn it is. In its turn a
-    client goes on as long as there is room and it has whole requests; then it stands at the end. One whose request
-    still does not fit stays the first.
+ 4. A request that begins to wait gets a ticket, later ones higher numbers, and keeps it from queue to queue until it
+    went. Queues are in the order of tickets. While clients wait for a ring, nobody's request goes into it but one whose
+    ticket is before all of theirs, and those of the client whose turn it is. In its turn a client goes on as long as
+    there is room and it has whole requests; then it stands at the end. One whose request still does not fit stays the
+    first.
  5. A queue is gone through when the ring's head is not the one at which its first client was last tried
     (shardkv/sleep.pxd, invariant 5). Whoever stands in it when that is done waits behind records in the ring.
  6. `internal_token`, that of place 0, is the acceptor's own: requests that no client made; their `sequence` is the
     question's number. It has the epoch in it: a predecessor's question of the same number gets its reply elsewhere.
 """
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 
 from shardkv.acceptor.client cimport Client
 from shardkv.acceptor.specs cimport Spec
@@ -52,6 +55,10 @@ cdef struct Queue:
     Client *last
     uint64_t tried_at         # the ring's head when the first one was last tried
 
+cdef inline uint64_t ticket_of(const Client *client) noexcept nogil:
+    """The ticket of the request at hand; none is later than all."""
+    return client.ticket if client.ticket and client.ticket_request == client.next_request else UINT64_MAX
+
 cdef class Requests:
     cdef ControlPage page
     cdef SegmentStore segments
@@ -60,6 +67,7 @@ cdef class Requests:
     cdef uint8_t *moved       # by worker, SLEEPS_FOR_…: records to publish, its reply ring's head moved
     cdef Queue *queues        # by worker
     cdef uint32_t waiting     # clients in them
+    cdef uint64_t tickets     # given out
     cdef Client *served       # whose turn it is …
     cdef uint32_t served_ring  # … in this ring's queue …
     cdef uint64_t served_request  # … and which request it waited with
@@ -74,6 +82,7 @@ cdef class Requests:
     cdef bint reserve_all(self, Client *client) noexcept nogil
     # Queues.
     cdef void enqueue(self, Client *client) noexcept nogil   # for the ring that it waits for
+    cdef void _insert(self, Queue *queue, Client *client, Client *before) noexcept nogil
     cdef Client *serve_next(self, uint32_t worker) noexcept nogil    # its turn begins; NULL: nobody waits
     cdef bint end_turn(self) noexcept nogil                  # False: there is still no room for its request
     cdef inline bint may_serve(self, uint32_t worker) noexcept nogil:

@@ -1,7 +1,7 @@
 """Into the request rings: see requests.pxd."""
 import sys
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -92,7 +92,8 @@ cdef class Requests:
         memset(self.parts, 0, self.workers * sizeof(Part))
 
     cdef bint reserve(self, Client *client, uint32_t worker) noexcept nogil:
-        if self.queues[worker].first == NULL or client == self.served and worker == self.served_ring:
+        cdef const Client *first = self.queues[worker].first
+        if first == NULL or client == self.served and worker == self.served_ring or ticket_of(client) < first.ticket:
             if ring_reserve(self.rings[worker], record_size(&self.parts[worker])) != NULL:
                 return True
         client_await_ring(client, worker)
@@ -109,19 +110,30 @@ cdef class Requests:
 
     cdef void enqueue(self, Client *client) noexcept nogil:
         cdef Queue *queue = &self.queues[client.ring]
-        cdef Ring *ring = self.rings[client.ring]
+        cdef Client *before = NULL
+        if ticket_of(client) == UINT64_MAX:
+            self.tickets += 1
+            client.ticket, client.ticket_request = self.tickets, client.next_request
+        if queue.first == NULL:
+            queue.tried_at = self.rings[client.ring].seen  # ring_reserve has just loaded it: there is too little room
+        elif queue.last.ticket < client.ticket:
+            before = queue.last
+        elif queue.first.ticket < client.ticket:
+            before = queue.first
+            while before.next_queued.ticket < client.ticket:
+                before = before.next_queued
+        self._insert(queue, client, before)
+
+    cdef void _insert(self, Queue *queue, Client *client, Client *before) noexcept nogil:
+        """Puts a client into a queue, behind `before`; NULL: as the first."""
         client.queued = True
         self.waiting += 1
-        if queue.first == NULL:
-            client.next_queued = NULL
-            queue.first = queue.last = client
-            queue.tried_at = ring.seen  # ring_reserve has just loaded it, and found too little room
-        elif client == self.served and client.ring == self.served_ring and client.next_request == self.served_request:
-            client.next_queued = queue.first
-            queue.first = client
+        client.next_queued = before.next_queued if before != NULL else queue.first
+        if before != NULL:
+            before.next_queued = client
         else:
-            client.next_queued = NULL
-            queue.last.next_queued = client
+            queue.first = client
+        if client.next_queued == NULL:
             queue.last = client
 
     cdef Client *serve_next(self, uint32_t worker) noexcept nogil:

@@ -15,7 +15,6 @@ import pytest
 
 from shardkv._testing_ring import FakeAcceptor, RingSide
 from shardkv.commands.table import command_id
-from shardkv.errors import ARENA_FULL
 from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
@@ -460,38 +459,6 @@ def test_a_reply_in_pieces_survives_a_death_at_each_store(tmp_path: Path) -> Non
             assert made.replies[-2:] == [(sent - 2, whole), (sent - 1, b":300000\r\n")]
             died = made.deaths > 0
         assert crash > 3
-
-
-def test_what_is_undone_because_its_reply_has_no_room_counts_as_a_failed_call(tmp_path: Path) -> None:
-    with instance(tmp_path) as made:
-        for _ in range(3):
-            made.send((b"append", b"{k}long", b"x" * 100_000))
-        made.settle(3)
-        made.file_limit = 65536
-        made.start_over()
-        made.send((b"getdel", b"{k}long"))
-        made.settle(4)
-        assert made.replies[3] == (3, b"-%b\r\n" % ARENA_FULL.encode())
-        assert made.page.worker_counters(0)["changes"] == 3
-        calls, _, _, failed, _ = made.page.command_stats()[command_id("getdel")]
-        assert (calls, failed) == (1, 1)
-
-
-def test_a_worker_that_never_blocks_stops_when_told(tmp_path: Path) -> None:
-    with instance(tmp_path) as made:
-        made.page.publish_settings(b'{"busy-poll-us": "1000000"}')
-        made.send((b"@settings",))
-        for number in range(200):  # it is woken again and again, so that looking seems to pay
-            made.send((b"incr", b"{k}n"))
-            made.settle(number + 2)
-        made.channel.stop()
-        made.send((b"incr", b"{k}n"))
-        until = time.monotonic() + 20.0
-        while os.waitpid(made.pid, os.WNOHANG)[0] == 0:
-            assert time.monotonic() < until, "the worker goes on"
-            if made.acceptor.replies():
-                made.send((b"incr", b"{k}n"))
-        made._start(0)
 
 
 def test_while_a_reply_is_in_pieces_other_acceptors_are_served(tmp_path: Path) -> None:
