@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 from shardkv.hashing cimport hash_for_routing, hash_key
 from shardkv.number cimport parse_double, parse_int64, parse_long_double, print_double, print_int64, print_long_double
 from shardkv.resp cimport Reply
+from shardkv.stats cimport ControlPage
 
 
 def key_hash(key: bytes) -> int:
@@ -79,3 +80,8 @@ cdef class LentReply(Reply):
     @property
     def is_lent(self) -> bool:
         return self.lent
+
+
+def work_resumes_ms(ControlPage page, int worker) -> list[int]:
+    """When a worker's own work, of each kind, goes on after it has killed workers."""
+    return page.worker(worker).work_resume_ms

@@ -59,7 +59,7 @@ cdef struct ProcessBlock:
     uint64_t turned_ms           # worker: unix time of its loop's last turn
     # Worker, for each kind of its own work (workers/housekeeping.pxd):
     uint64_t work_deaths[2]      # weight of the deaths in it
-    uint64_t work_resume_ms[2]   # unix time when it goes on after the last of them
+    uint64_t work_resume_ms[2]   # monotonic time when it goes on after the last of them
 
 cdef struct CommandBlock:
     uint64_t calls

@@ -11,7 +11,9 @@ Invariants
     PAUSE_MAX_MS; the deaths are forgotten when it has gone on for FORGIVE_MS. Both are kept in the worker's block of
     the control page, for the next worker.
  3. A step that finds no room in a full arena leaves nothing behind and is tried again later.
- 4. Counters are reported after changes and once in a tick: nobody needs them to be exact.
+ 4. All times are those of the monotonic clock: a wall clock that is set back would hold up ticks and pauses until it is
+    where it was. Only expiry itself, and what estimates it, go by the wall clock.
+ 5. Counters are reported after changes and once in a tick: nobody needs them to be exact.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from workers.execution cimport Execution
@@ -31,11 +33,12 @@ cdef enum Work:
 cdef class Housekeeping:
     cdef Execution execution
     cdef object log
-    cdef int64_t next_tick              # Unix time, ms
+    cdef int64_t next_tick              # monotonic, ms
     cdef int expire_slices              # of active expiry, that may still find nothing in this tick
     cdef int64_t expire_us              # that deleting may still take in this tick
     cdef double expiry_mean[16]         # of each database, unix ms: estimated from samples; 0 = nothing expires
 
+    # `now_ms` is monotonic, in ms.
     # Counts the death of the last worker, in a transaction of `slot`, against that work.
     cdef int count_death(self, uint32_t slot, int weight, int64_t now_ms) except -1
     # One step; returns whether there is more to do at once.
@@ -52,4 +55,4 @@ cdef class Housekeeping:
     cdef uint64_t _us_since(self, uint64_t started) noexcept
     cdef int _report_databases(self) except -1
     cdef int _report_usage(self) except -1
-    cdef int _estimate_ttl(self, int64_t now_ms) except -1
+    cdef int _estimate_ttl(self) except -1

@@ -87,7 +87,7 @@ cdef class Housekeeping:
             self.expire_slices, self.expire_us = EXPIRE_SLICES, EXPIRE_TICK_US
             self.report_counters()
             self._report_usage()
-            self._estimate_ttl(now_ms)
+            self._estimate_ttl()
             self._forgive(now_ms)
         if self.expire_slices > 0 and self._may(EXPIRY, now_ms) and not self._expiry_is_off():
             more |= self._expire()
@@ -177,7 +177,7 @@ cdef class Housekeeping:
         block.counters[<int>SUBEXPIRY] = subexpiry
         return 0
 
-    cdef int _estimate_ttl(self, int64_t now_ms) except -1:
+    cdef int _estimate_ttl(self) except -1:
         """Samples when keys expire. The more of them a sample has, the more it weighs beside those before."""
         cdef Keyspace keyspace = self.execution.keyspace
         cdef uint64_t count, expires
@@ -193,7 +193,7 @@ cdef class Housekeeping:
                 self.expiry_mean[db] = total / count
             elif count:
                 self.expiry_mean[db] += (total / count - self.expiry_mean[db]) * max(<double>count / expires, TTL_SHARE)
-            ttl = max(0.0, self.expiry_mean[db] - now_ms)
+            ttl = max(0.0, self.expiry_mean[db] - keyspace.now_ms)
             self.execution.block.database_ttl_sum[db] = <uint64_t>min(ttl * expires, TTL_SUM_MAX)
         return 0
 

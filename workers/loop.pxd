@@ -40,7 +40,7 @@ cdef class Worker(Execution):
     cdef uint64_t settings_version      # of the control page, as `settings` has them
     cdef int died                       # how the shard's last worker ended, as its supervisor saw it
     cdef int64_t now_ms
-    cdef int64_t next_listen            # to the supervisor: unix time, ms
+    cdef int64_t next_listen            # to the supervisor: ms of the monotonic clock
     cdef bint stopping
     cdef Polling polling
 

@@ -4,7 +4,7 @@ import os
 
 from libc.errno cimport errno
 from libc.stdint cimport uint64_t
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec, clockid_t
 from posix.unistd cimport close
 
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
@@ -42,9 +42,9 @@ cdef enum:
     SPINS = 32                # looks at the rings between two system calls
 
 
-cdef int64_t clock_ms() noexcept nogil:
+cdef int64_t clock_ms(clockid_t clock) noexcept nogil:
     cdef timespec now
-    clock_gettime(CLOCK_REALTIME, &now)
+    clock_gettime(clock, &now)
     return now.tv_sec * 1000 + now.tv_nsec // 1000000
 
 
@@ -67,7 +67,7 @@ cdef class Worker(Execution):
         self.take_settings()
         self.housekeeping = Housekeeping(self, self.log)
         page.set_counter("worker", self.index, "pid", os.getpid())
-        page.set_counter("worker", self.index, "started_ms", clock_ms())
+        page.set_counter("worker", self.index, "started_ms", clock_ms(CLOCK_REALTIME))
 
         self.epoll = epoll_create1(EPOLL_CLOEXEC)
         self._watch(self.wake_fd, EPOLLIN | EPOLLET)  # edge-triggered: its count need never be read
@@ -100,6 +100,7 @@ cdef class Worker(Execution):
     def run(self) -> None:
         """Serves until the supervisor says stop or is gone."""
         cdef int acceptor, worked
+        cdef int64_t uptime_ms
         self._set_clock()
         self.take_over()
         self.channel.send({"type": "ready"})
@@ -110,8 +111,9 @@ cdef class Worker(Execution):
             worked = 0
             for acceptor in range(self.acceptors):
                 worked += self.serve(acceptor)
-            worked += self.housekeeping.step(self.now_ms) + free_some()
-            if self.now_ms >= self.next_listen:
+            uptime_ms = clock_ms(CLOCK_MONOTONIC)
+            worked += self.housekeeping.step(uptime_ms) + free_some()
+            if uptime_ms >= self.next_listen:
                 self._listen()
             if not worked:
                 if self.stopping:
@@ -119,7 +121,7 @@ cdef class Worker(Execution):
                 self.sleep()
 
     cdef int _set_clock(self) except -1:
-        self.now_ms = clock_ms()
+        self.now_ms = clock_ms(CLOCK_REALTIME)
         atomic_store_relaxed(&self.block.turned_ms, self.now_ms)
         self.call.now_ms = self.now_ms
         self.keyspace.now_ms = self.now_ms
@@ -140,7 +142,7 @@ cdef class Worker(Execution):
             self.publish(pair, acceptor)
         self.segments.sweep(named_replies(self.pairs))
         if self.arena.interrupted_slot == COMMIT_EXPIRY or self.arena.interrupted_slot == COMMIT_INTERNAL:
-            self.housekeeping.count_death(self.arena.interrupted_slot, weight, self.now_ms)
+            self.housekeeping.count_death(self.arena.interrupted_slot, weight, clock_ms(CLOCK_MONOTONIC))
         return 0
 
     # -- requests
@@ -258,7 +260,7 @@ cdef class Worker(Execution):
         return True
 
     cdef int _listen(self) except -1:
-        self.next_listen = self.now_ms + TICK_MS
+        self.next_listen = clock_ms(CLOCK_MONOTONIC) + TICK_MS
         for message in self.channel.feed():
             if message["type"] == "stop":
                 self.stopping = True

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from shardkv._testing import work_resumes_ms
 from shardkv._testing_ring import FakeAcceptor, RingSide
 from shardkv.commands.table import command_id
 from shardkv.hashing import current_secret
@@ -302,6 +303,8 @@ def test_work_of_its_own_that_kills_the_worker_pauses(tmp_path: Path) -> None:
 
         wait_until(paused, "the pause")
         assert made.deaths == 3
+        # Of the clock that nobody can set back.
+        assert time.monotonic() - 60 < work_resumes_ms(made.page, 0)[1] / 1000 <= time.monotonic() + 1
         assert "expiring keys killed the worker of shard 0 again and again: it pauses for 1 s" in made.log_text()
         made.send((b"get", b"{k}n"))  # whoever looks at it still finds that it has expired
         made.settle(4)
