@@ -97,8 +97,8 @@ def _prepare_locked(
 ) -> Instance:
     acceptors = settings.number("acceptors") or 1
     identity, missing = layout.examine(settings.enabled("allow-missing-arenas"))
-    if identity is not None and identity.removing:
-        layout.remove_data()
+    if identity is not None and (identity.removing or identity.never_made):
+        layout.remove_data()    # what a first start that died leaves holds nothing, and says nothing about this one
         identity = None
     workers = _count_workers(settings, layout, acceptors, identity)
     layout.remove_leftovers(acceptors, workers)

@@ -138,6 +138,21 @@ def test_missing_arenas_are_named_in_the_log(tmp_path: Path) -> None:
     again.close(keep_data=True)
 
 
+def test_a_first_start_that_died_settles_nothing(tmp_path: Path) -> None:
+    first = prepare(settings(tmp_path), "")
+    set_secret(first.identity.secret)
+    Arena.open(first.layout.arena(0), 0, 2, capacity=1 << 20).close()
+    first.close(keep_data=True)
+    port = first.settings.get("port")
+    again = prepare(settings(tmp_path, port=port, workers="3"), "")
+    assert again.workers == again.identity.workers == 3
+    assert not os.path.exists(again.layout.arena(0))
+    make_arenas(again)
+    again.close(keep_data=True)
+    with pytest.raises(StartError, match="was made with 3 workers"):
+        prepare(settings(tmp_path, port=port), "")
+
+
 def test_rings_and_control_page_are_used_again(tmp_path: Path) -> None:
     instance = prepare(settings(tmp_path), "")
     make_arenas(instance)
