@@ -111,7 +111,7 @@ def _prepare_locked(
         lost = [worker for worker in missing if worker not in identity.to_make]
         warnings += [f"{layout.arena(worker)} is missing: that part of the data starts empty" for worker in lost]
     listeners, unix = _listen(settings, acceptors, undo)
-    others = beside_clients(acceptors, workers, max(map(len, listeners)))
+    others = beside_clients(acceptors, workers, max(map(len, listeners)) + bool(unix))
     maxclients, warning = checks.fit_descriptors(settings.number("maxclients"), others)
     warnings.append(warning)
     settings.apply({"maxclients": str(maxclients)})

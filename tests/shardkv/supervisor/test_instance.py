@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from shardkv.config import Settings
+from shardkv.descriptors import beside_clients
 from shardkv.hashing import set_secret
+from shardkv.supervisor import checks
 from shardkv.supervisor.checks import StartError
 from shardkv.supervisor.instance import Instance, prepare
 from tests.harness import free_port
@@ -151,6 +153,15 @@ def test_a_first_start_that_died_settles_nothing(tmp_path: Path) -> None:
     again.close(keep_data=True)
     with pytest.raises(StartError, match="was made with 3 workers"):
         prepare(settings(tmp_path, port=port), "")
+
+
+def test_every_listening_socket_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    fit = checks.fit_descriptors
+    monkeypatch.setattr(checks, "fit_descriptors", lambda clients, others: counted.append(others) or fit(clients, others))
+    instance = prepare(settings(tmp_path), "")
+    assert counted == [beside_clients(1, 2, len(instance.listening(0)))]
+    instance.close(keep_data=False)
 
 
 def test_rings_and_control_page_are_used_again(tmp_path: Path) -> None:
