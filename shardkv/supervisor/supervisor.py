@@ -51,6 +51,7 @@ _DEATHS_AT_START = 20    # before readiness, at whatever times and by whatever s
 _END_PATIENCE = 1.0      # seconds between the end of a child's channel and its being killed
 _STOP_PATIENCE = 5.0     # seconds for the acceptors, and again for the workers, before they are killed
 
+_OF_CLIENTS = ("connected_clients", "blocked_clients", "client_memory")
 _OF_WORKERS = [d.name for d in DIRECTIVES if Reader.WORKER in d.readers and not d.immutable]
 
 Slot = tuple[str, int]
@@ -298,6 +299,9 @@ class Supervisor:
             child.channel.close()
             self._children.remove(child)
             self._router.forget(child)
+            if child.kind == "acceptor":
+                for counter in _OF_CLIENTS:     # its connections went with it
+                    self._instance.page.set_counter("acceptor", child.index, counter, 0)
             if self._stopping:
                 self._advance_stop()
             else:
