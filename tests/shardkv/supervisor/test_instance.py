@@ -23,7 +23,7 @@ from workers.memory.arena import Arena
 CALLS = [
     (os, "open", errno.EMFILE), (os, "open", errno.ENOSPC), (os, "posix_fallocate", errno.ENOSPC),
     (os, "posix_fallocate", errno.ENOMEM), (os, "pwrite", errno.ENOSPC), (os, "ftruncate", errno.EFBIG),
-    (os, "eventfd", errno.EMFILE), (os, "eventfd", errno.ENOMEM), (os, "fdatasync", errno.EIO),
+    (os, "eventfd", errno.EMFILE), (os, "eventfd", errno.ENOMEM), (os, "fsync", errno.EIO), (os, "pwrite", errno.EIO),
     (os, "rename", errno.ENOSPC), (os, "makedirs", errno.ENOSPC),
     (os, "makedirs", errno.EACCES), (os, "pread", errno.EIO), (socket, "socket", errno.EMFILE),
     (socket.socket, "bind", errno.ENOBUFS), (socket.socket, "listen", errno.EADDRINUSE),
