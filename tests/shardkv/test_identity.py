@@ -147,7 +147,9 @@ def test_arenas_that_do_not_fit(layout: Layout, harm: Callable[[Layout], object]
     assert reason in refuse(layout)
 
 
-GOOD = {"version": FORMAT_VERSION, "workers": 2, "generation": 1, "to_make": "0", "removing": False, "secret": "0" * 384}
+GOOD = {
+    "version": FORMAT_VERSION, "workers": 2, "generation": 1, "to_make": "0", "removing": False, "secret": "0" * 384,
+}
 
 
 @pytest.mark.parametrize(

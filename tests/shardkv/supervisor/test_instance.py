@@ -158,7 +158,12 @@ def test_a_first_start_that_died_settles_nothing(tmp_path: Path) -> None:
 def test_every_listening_socket_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[int] = []
     fit = checks.fit_descriptors
-    monkeypatch.setattr(checks, "fit_descriptors", lambda clients, others: counted.append(others) or fit(clients, others))
+
+    def note(maxclients: int, others: int) -> tuple[int, str]:
+        counted.append(others)
+        return fit(maxclients, others)
+
+    monkeypatch.setattr(checks, "fit_descriptors", note)
     instance = prepare(settings(tmp_path), "")
     assert counted == [beside_clients(1, 2, len(instance.listening(0)))]
     instance.close(keep_data=False)
