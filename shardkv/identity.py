@@ -4,8 +4,8 @@ instance.json is one JSON object, padded with spaces to RECORD_BYTES:
 
     version, workers, secret    of the format, number of shards, the secret of all hashes (hashing.pxd): never change
     generation                  of the data: each start raises it
-    to_make                     the arenas that are to be made, a bit for each, in hexadecimal: any other that is missing
-                                is lost
+    to_make                     the arenas that are to be made, a bit for each, in hexadecimal: any other that is
+                                missing is lost
     removing                    the data is being given up: what is left of it is to be removed, not served
 
 An arena begins with the words of HEAD; workers/memory/format.pxd has the whole header.
@@ -119,7 +119,8 @@ def write_identity(path: str, identity: Identity) -> None:
     """Stores it (invariant 1). Raises OSError."""
     found = {
         "version": FORMAT_VERSION, "workers": identity.workers, "generation": identity.generation,
-        "to_make": f"{sum(1 << number for number in identity.to_make):x}", "removing": identity.removing, "secret": identity.secret.hex(),
+        "to_make": f"{sum(1 << number for number in identity.to_make):x}", "removing": identity.removing,
+        "secret": identity.secret.hex(),
     }
     record = json.dumps(found).encode().ljust(RECORD_BYTES - 1) + b"\n"
     exists = os.path.exists(path)
@@ -132,10 +133,10 @@ def write_identity(path: str, identity: Identity) -> None:
 
 
 def _write_through(path: str, flags: int, data: bytes, offset: int) -> None:
-    descriptor = os.open(path, flags, 0o600)
+    # O_DSYNC flushes what is written; fdatasync would flush all that a server left in an arena.
+    descriptor = os.open(path, flags | os.O_DSYNC, 0o600)
     try:
         os.pwrite(descriptor, data, offset)
-        os.fdatasync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -242,7 +242,8 @@ class Layout:
         if any(_ARENA_NAME.fullmatch(name) for name in self.names()):
             return True
         try:
-            return not read_identity(self._instance).never_made     # then its arenas were lost, and the next start is to say so
+            # If they were made and are not there they were lost, and the next start is to say so.
+            return not read_identity(self._instance).never_made
         except (FileNotFoundError, LayoutError):
             return False
 

@@ -8,7 +8,8 @@
 Invariants
  1. A block has one writer, its process (only the counter `restarts` is the supervisor's), and CONFIG RESETSTAT changes
     nothing of that: each process starts its own counts over. Others only read, word by word, with relaxed loads.
-    Counters are never exact across blocks.
+    Counters are never exact across blocks. Of an acceptor that has been reaped the writer is gone: before the next one
+    is forked the supervisor sets what it had of clients to zero, so that they do not count against maxclients.
  2. `sleeping` follows the protocol of shardkv/sleep.pxd.
  3. Words of ControlHeader are set by the supervisor before any child starts, except those marked atomic.
  4. Nothing here is needed to serve correct data: a lost update costs a statistic, never a reply.

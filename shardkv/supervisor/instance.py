@@ -97,8 +97,8 @@ def _prepare_locked(
 ) -> Instance:
     acceptors = settings.number("acceptors") or 1
     identity, missing = layout.examine(settings.enabled("allow-missing-arenas"))
-    if identity is not None and identity.removing:
-        layout.remove_data()
+    if identity is not None and (identity.removing or identity.never_made):
+        layout.remove_data()    # what a first start that died leaves holds nothing, and says nothing about this one
         identity = None
     workers = _count_workers(settings, layout, acceptors, identity)
     layout.remove_leftovers(acceptors, workers)
@@ -111,7 +111,7 @@ def _prepare_locked(
         lost = [worker for worker in missing if worker not in identity.to_make]
         warnings += [f"{layout.arena(worker)} is missing: that part of the data starts empty" for worker in lost]
     listeners, unix = _listen(settings, acceptors, undo)
-    others = beside_clients(acceptors, workers, max(map(len, listeners)))
+    others = beside_clients(acceptors, workers, max(map(len, listeners)) + bool(unix))
     maxclients, warning = checks.fit_descriptors(settings.number("maxclients"), others)
     warnings.append(warning)
     settings.apply({"maxclients": str(maxclients)})

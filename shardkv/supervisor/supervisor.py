@@ -30,7 +30,7 @@ from shardkv.config.directives import DIRECTIVES, Reader
 from shardkv.config.kinds import format_memory
 from shardkv.control import Message
 from shardkv.log import Log
-from shardkv.supervisor.brake import CRASH, KILL, Brake
+from shardkv.supervisor.brake import Brake, backoff
 from shardkv.supervisor.fork import fork, load_programs
 from shardkv.supervisor.instance import Instance
 from shardkv.supervisor.notify import notify
@@ -46,11 +46,12 @@ EXIT_CHILD_FAILED = 3   # a child says that it cannot start
 EXIT_CHILDREN_DIE = 4   # a child dies again and again before it is ready
 EXIT_UNSETTLED = 5      # that all arenas are there cannot be noted
 
-_DEATHS_AT_START = 5.0  # crashes before readiness that stop a server which has not been ready yet
-_FORK_PATIENCE = 0.05    # seconds at least between a fork that failed and the next
+_CRASHES_AT_START = 5.0  # in short order, before readiness: they stop a server which has not been ready yet
+_DEATHS_AT_START = 20    # before readiness, at whatever times and by whatever signal: they do so as well
 _END_PATIENCE = 1.0      # seconds between the end of a child's channel and its being killed
 _STOP_PATIENCE = 5.0     # seconds for the acceptors, and again for the workers, before they are killed
 
+_OF_CLIENTS = ("connected_clients", "blocked_clients", "client_memory")
 _OF_WORKERS = [d.name for d in DIRECTIVES if Reader.WORKER in d.readers and not d.immutable]
 
 Slot = tuple[str, int]
@@ -67,6 +68,8 @@ class Supervisor:
         self._epochs: Counter[Slot] = Counter()
         self._restarts: Counter[Slot] = Counter()
         self._brake = Brake()
+        self._deaths_at_start: Counter[Slot] = Counter()  # of children that were never ready, while no server was
+        self._failed_forks: Counter[Slot] = Counter()  # in a row
         self._ends: dict[Slot, int] = {}  # how the last child of a slot ended; a signal is a negative number
         self._due: dict[Slot, float] = {}  # slots without a child: the monotonic time at which they get one
         self._served: set[int] = set()  # shards that a worker of this run has been ready for
@@ -164,9 +167,10 @@ class Supervisor:
             pid, channel = fork(self._assignment(kind, index), self._descriptors(kind, index))
         except OSError as error:
             self._log.warning(f"{kind} {index} cannot be started now: {error.strerror}")
-            now = time.monotonic()
-            self._due[kind, index] = now + max(self._brake.note((kind, index), CRASH, now), _FORK_PATIENCE)
+            self._due[kind, index] = time.monotonic() + backoff(self._failed_forks[kind, index])
+            self._failed_forks[kind, index] += 1
             return
+        self._failed_forks[kind, index] = 0
         child = Child(kind, index, pid, channel)
         self._children.append(child)
         self._selector.register(channel, selectors.EVENT_READ, child)
@@ -295,6 +299,9 @@ class Supervisor:
             child.channel.close()
             self._children.remove(child)
             self._router.forget(child)
+            if child.kind == "acceptor":
+                for counter in _OF_CLIENTS:     # its connections went with it
+                    self._instance.page.set_counter("acceptor", child.index, counter, 0)
             if self._stopping:
                 self._advance_stop()
             else:
@@ -303,11 +310,11 @@ class Supervisor:
     def _replace(self, child: Child) -> None:
         slot, now = (child.kind, child.index), time.monotonic()
         self._ends[slot] = child.status or 0
-        wait = self._brake.note(slot, KILL if child.status == -signal.SIGKILL else CRASH, now)
+        wait = self._brake.note(slot, child.status != -signal.SIGKILL, now)
         if child.failure and not self._announced:
             self._fail(f"{child.title} cannot start: {child.failure}", EXIT_CHILD_FAILED)
             return
-        if not child.ready and not self._announced and self._brake.level(slot) >= _DEATHS_AT_START:
+        if not child.ready and not self._announced and self._gives_up(slot):
             text = f"{child.title} {child.describe_death()} again and again at its start: giving up"
             self._fail(text, EXIT_CHILDREN_DIE)
             return
@@ -320,6 +327,11 @@ class Supervisor:
             self._due[slot] = now + wait
         else:
             self._start(*slot)
+
+    def _gives_up(self, slot: Slot) -> bool:
+        # Asked once for each death.
+        self._deaths_at_start[slot] += 1
+        return self._deaths_at_start[slot] >= _DEATHS_AT_START or self._brake.level(slot) >= _CRASHES_AT_START
 
     def _fail(self, text: str, status: int) -> None:
         self._log.warning(text)

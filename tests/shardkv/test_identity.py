@@ -21,6 +21,7 @@ from shardkv.identity import (
     Identity,
     LayoutError,
     read_identity,
+    set_generation,
     write_identity,
 )
 from shardkv.layout import Layout
@@ -146,7 +147,9 @@ def test_arenas_that_do_not_fit(layout: Layout, harm: Callable[[Layout], object]
     assert reason in refuse(layout)
 
 
-GOOD = {"version": FORMAT_VERSION, "workers": 2, "generation": 1, "to_make": "0", "removing": False, "secret": "0" * 384}
+GOOD = {
+    "version": FORMAT_VERSION, "workers": 2, "generation": 1, "to_make": "0", "removing": False, "secret": "0" * 384,
+}
 
 
 @pytest.mark.parametrize(
@@ -188,6 +191,21 @@ def test_something_else_in_place_of_the_description(layout: Layout) -> None:
     path.unlink()
     path.mkdir()
     assert "cannot be read" in refuse(layout)
+
+
+def test_a_generation_is_flushed_without_the_arena(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: dict[str, int] = {}
+    real = os.open
+
+    def note(path: str, flags: int, mode: int = 0o777) -> int:
+        opened[path] = flags
+        return real(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", note)
+    monkeypatch.setattr(os, "fdatasync", lambda _: pytest.fail("flushes the whole file"))
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("flushes the whole file"))
+    set_generation(layout.arena(0), 1)
+    assert opened[layout.arena(0)] & os.O_DSYNC == os.O_DSYNC
 
 
 def test_the_longest_description_fits(layout: Layout) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 from shardkv.stats import ControlPage
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+WALKED = 64 << 20  # resident bytes of a process that the kernel may walk for us, which takes time and locks its memory
 RATE_WINDOW = 1.6  # seconds over which INFO's instantaneous figures are averaged, as in Redis
 
 
@@ -30,17 +32,24 @@ def process_ids(page: ControlPage) -> list[int]:
 
 
 def private_bytes(page: ControlPage) -> int:
-    """Returns the resident memory that acceptors and workers have for themselves: no arenas, rings and libraries."""
+    """Returns the resident memory that acceptors and workers have beside arenas, rings and libraries, in bytes.
+
+    Pages that they share since the fork count once, except in a process that has much of an arena mapped.
+    """
     return sum(map(_private, process_ids(page)))
 
 
 def _private(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            _, resident, shared = map(int, file.read().split()[:3])
+            _, resident, shared = (int(word) * PAGE_SIZE for word in file.read().split()[:3])
     except OSError:
         return 0  # it has just ended
-    return (resident - shared) * PAGE_SIZE
+    if resident <= WALKED:
+        with suppress(OSError, StopIteration, ValueError):
+            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+                return next(int(line.split()[1]) << 10 for line in file if line.startswith(b"Pss_Anon:"))
+    return resident - shared
 
 
 @dataclass(frozen=True)

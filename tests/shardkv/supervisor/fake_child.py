@@ -2,8 +2,8 @@
 
 An acceptor answers PING, and serves its sockets with lines of JSON: each line from a client goes to the supervisor as a
 message, and each message from the supervisor goes to all clients. `FAKE_<KIND>` in the environment makes a kind
-misbehave: `crash`, `raise`, `failed`, `deaf` (does not stop), `arenaless` (makes no arena), and as long as the file FAKE_FLAG is there, `late` (is
-not ready) or `loop` (the first of its kind dies once it is ready).
+misbehave: `crash`, `kill`, `raise`, `failed`, `deaf` (does not stop), `arenaless` (makes no arena), and as long as the
+file FAKE_FLAG is there, `late` (is not ready) or `loop` (the first of its kind dies once it is ready).
 """
 from __future__ import annotations
 
@@ -79,6 +79,8 @@ def main(assignment: dict[str, Any], channel: Channel) -> int:
     behaviour = os.environ.get(f"FAKE_{assignment['kind'].upper()}", "")
     if behaviour == "crash":
         return 7
+    if behaviour == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "failed":
         channel.send({"type": "failed", "text": "no such luck"})
         return 1

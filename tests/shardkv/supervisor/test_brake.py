@@ -1,8 +1,9 @@
-"""The brake: crashes in short order make the next process wait, deaths from outside and old ones hardly count."""
+"""The brake: crashes in short order make the next process wait, deaths from outside and old ones do not count."""
 from __future__ import annotations
 
-from shardkv.supervisor.brake import CRASH, KILL, LONGEST_WAIT, Brake
+from shardkv.supervisor.brake import FIRST_WAIT, LONGEST_WAIT, Brake, backoff
 
+CRASH, KILL = True, False
 SLOT = ("worker", 0)
 
 
@@ -25,7 +26,11 @@ def test_crashes_are_forgotten() -> None:
     assert brake.note(SLOT, CRASH, 100.0) == 0.0
 
 
-def test_kills_weigh_little() -> None:
+def test_kills_weigh_nothing() -> None:
     brake = Brake()
-    assert not any(brake.note(SLOT, KILL, number / 5) for number in range(1000))  # five a second, for minutes
-    assert any(brake.note(SLOT, KILL, 1000.0 + number / 200) for number in range(400))  # as fast as it can be started
+    assert not any(brake.note(SLOT, KILL, number / 1000) for number in range(1000))
+    assert brake.note(SLOT, CRASH, 1.0) == 0.0
+
+
+def test_the_longest_wait_is_never_exceeded() -> None:
+    assert [backoff(0), backoff(1), backoff(10_000)] == [FIRST_WAIT, 2 * FIRST_WAIT, LONGEST_WAIT]

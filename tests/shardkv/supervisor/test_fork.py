@@ -74,6 +74,16 @@ def test_fork_that_fails_is_tried_again(fake: MakeServer, monkeypatch: pytest.Mo
     assert server.worker_pids()[0] in pids and server.acceptor_pids()[0] in pids
 
 
+def test_forks_that_fail_are_no_crashes(fake: MakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_FORKS", "3,4,5,6")     # of the worker, after it died
+    server = fake("--workers", "1")
+    for number in (signal.SIGKILL, signal.SIGABRT):
+        dead = server.kill_worker(0, number)
+        wait_until(lambda dead=dead: dead not in server.worker_pids(), "a new worker")
+    assert server.output().count("cannot be started now") == 4
+    assert "again and again" not in server.output()
+
+
 def test_what_nobody_expected_is_logged(fake: MakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_WORKER", "raise")
     server = fake(start=False)

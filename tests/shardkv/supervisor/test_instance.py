@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from shardkv.config import Settings
+from shardkv.descriptors import beside_clients
 from shardkv.hashing import set_secret
+from shardkv.supervisor import checks
 from shardkv.supervisor.checks import StartError
 from shardkv.supervisor.instance import Instance, prepare
 from tests.harness import free_port
@@ -21,7 +23,7 @@ from workers.memory.arena import Arena
 CALLS = [
     (os, "open", errno.EMFILE), (os, "open", errno.ENOSPC), (os, "posix_fallocate", errno.ENOSPC),
     (os, "posix_fallocate", errno.ENOMEM), (os, "pwrite", errno.ENOSPC), (os, "ftruncate", errno.EFBIG),
-    (os, "eventfd", errno.EMFILE), (os, "eventfd", errno.ENOMEM), (os, "fdatasync", errno.EIO),
+    (os, "eventfd", errno.EMFILE), (os, "eventfd", errno.ENOMEM), (os, "fsync", errno.EIO), (os, "pwrite", errno.EIO),
     (os, "rename", errno.ENOSPC), (os, "makedirs", errno.ENOSPC),
     (os, "makedirs", errno.EACCES), (os, "pread", errno.EIO), (socket, "socket", errno.EMFILE),
     (socket.socket, "bind", errno.ENOBUFS), (socket.socket, "listen", errno.EADDRINUSE),
@@ -136,6 +138,35 @@ def test_missing_arenas_are_named_in_the_log(tmp_path: Path) -> None:
     again = prepare(settings(tmp_path, port=port, **{"allow-missing-arenas": "yes"}), "")
     assert any("arena-1 is missing: that part of the data starts empty" in line for line in again.warnings)
     again.close(keep_data=True)
+
+
+def test_a_first_start_that_died_settles_nothing(tmp_path: Path) -> None:
+    first = prepare(settings(tmp_path), "")
+    set_secret(first.identity.secret)
+    Arena.open(first.layout.arena(0), 0, 2, capacity=1 << 20).close()
+    first.close(keep_data=True)
+    port = first.settings.get("port")
+    again = prepare(settings(tmp_path, port=port, workers="3"), "")
+    assert again.workers == again.identity.workers == 3
+    assert not os.path.exists(again.layout.arena(0))
+    make_arenas(again)
+    again.close(keep_data=True)
+    with pytest.raises(StartError, match="was made with 3 workers"):
+        prepare(settings(tmp_path, port=port), "")
+
+
+def test_every_listening_socket_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    fit = checks.fit_descriptors
+
+    def note(maxclients: int, others: int) -> tuple[int, str]:
+        counted.append(others)
+        return fit(maxclients, others)
+
+    monkeypatch.setattr(checks, "fit_descriptors", note)
+    instance = prepare(settings(tmp_path), "")
+    assert counted == [beside_clients(1, 2, len(instance.listening(0)))]
+    instance.close(keep_data=False)
 
 
 def test_rings_and_control_page_are_used_again(tmp_path: Path) -> None:

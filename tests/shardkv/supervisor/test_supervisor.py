@@ -72,12 +72,32 @@ def test_dead_children_are_replaced_at_once_and_counted(fake: MakeFake) -> None:
     assert page.acceptor_counters(0)["restarts"] == 1
 
 
+def test_clients_of_a_dead_acceptor_are_not_counted(fake: MakeFake) -> None:
+    server = fake("--acceptors", "2")
+    page = ControlPage.open(str(server.data_folder / "control"))
+    levels = ("connected_clients", "blocked_clients", "client_memory")
+    for index, name in ((index, name) for index in (0, 1) for name in levels):
+        page.set_counter("acceptor", index, name, 7)
+    dead = server.kill_acceptor(0)
+    wait_until(lambda: dead not in server.acceptor_pids(), "a new acceptor")    # a stand-in, which counts nothing
+    assert [page.acceptor_counters(0)[name] for name in levels] == [0, 0, 0]
+    assert [page.acceptor_counters(1)[name] for name in levels] == [7, 7, 7]
+
+
 def test_connections_wait_while_the_acceptor_is_replaced(fake: MakeFake) -> None:
     server = fake()
     server.kill_acceptor(0)
     with server.connect() as client:
         client.sendall(b"PING\r\n")
         assert client.recv(16) == b"+PONG\r\n"
+
+
+def test_kills_do_not_delay_the_next_process(fake: MakeFake) -> None:
+    server = fake("--workers", "1")
+    for number in range(300):
+        dead = server.kill_worker(0)
+        wait_until(lambda dead=dead: server._titled("shardkv: worker ").get(0, dead) != dead, f"worker {number}")
+    assert "again and again" not in server.output() and server.output().count("killed by signal 9: replacing") == 300
 
 
 @pytest.mark.parametrize("kind", ["worker", "acceptor"])
@@ -90,6 +110,16 @@ def test_children_that_die_at_their_start_stop_the_server(
     assert "ended with status 7 again and again at its start: giving up" in server.output()
     if kind == "worker":    # then there are no data
         assert not server.data_folder.exists()
+
+
+@pytest.mark.parametrize("kind", ["worker", "acceptor"])
+def test_children_that_are_killed_at_their_start_stop_the_server(
+    fake: MakeFake, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv(f"FAKE_{kind.upper()}", "kill")
+    server = fake(start=False)
+    assert server.spawn().wait(20) == 4
+    assert "was killed by signal 9 again and again at its start: giving up" in server.output()
 
 
 def test_a_child_that_says_why_it_cannot_start_is_believed(fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Figures of the whole instance."""
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,28 @@ def test_fragmentation_of_an_empty_server(make_server: Callable[..., Server]) ->
     memory = make_server().client().info("memory")
     assert 1.0 <= memory["mem_fragmentation_ratio"] < 1.5
     assert memory["used_memory_rss"] >= memory["allocator_active"]
+
+
+def test_pages_that_forks_share_count_once(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 64 << 20
+    held = bytearray(os.urandom(1 << 20) * 64)
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(theirs)
+        os.read(ours, 1)        # until the test is over
+        os._exit(0)
+    os.close(ours)
+    try:
+        server.page.set_counter("acceptor", 0, "pid", os.getpid())
+        server.page.set_counter("worker", 0, "pid", pid)
+        monkeypatch.setattr(facts, "WALKED", 1 << 40)
+        counted = facts.private_bytes(server.page)
+        monkeypatch.setattr(facts, "WALKED", 0)     # as for a large arena
+        assert len(held) == size and counted + size // 2 < facts.private_bytes(server.page)
+    finally:
+        os.close(theirs)
+        os.waitpid(pid, 0)
 
 
 def test_a_process_that_is_gone_counts_nothing(server: Any) -> None:
