@@ -108,6 +108,7 @@ def test_without_descriptors_connections_wait_and_the_others_are_served(make_ser
     limits = resource.prlimit(acceptor, resource.RLIMIT_NOFILE)
     complaint = "cannot accept connections for now: Too many open files"
     with Wire(running.port) as first:
+        assert first.ask("ping") == "+PONG"  # it has its descriptor
         highest = max(int(path.name) for path in Path(f"/proc/{acceptor}/fd").iterdir())
         resource.prlimit(acceptor, resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
         late = [Wire(running.port) for _ in range(3)]
