@@ -129,6 +129,7 @@ cdef class Reactor(Turn):
             memory += client_memory(client)
             largest_input = max(largest_input, client.capacity)
             largest_output = max(largest_output, client.output.memory + client.held)
+        self.clients.give_back()
         self.hub.counters[<int>CLIENT_MEMORY] = memory
         self.hub.counters[<int>LARGEST_INPUT] = largest_input
         self.hub.counters[<int>LARGEST_OUTPUT] = largest_output

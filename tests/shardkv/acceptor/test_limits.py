@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +96,28 @@ def test_who_is_over_its_output_limit_is_logged(make_server: Callable[..., Serve
                 sock.sendall(b"GET big\r\n" * 20)
         said = f"Client id=\\d+ addr={address} .* closed for overcoming of output buffer limits\\."
         assert re.search(said, running.output())
+
+
+def test_memory_of_those_who_left_goes_back(make_server: Callable[..., Server]) -> None:
+    running = make_server(acceptors=1)
+    [acceptor] = running.acceptor_pids()
+
+    def resident_kb() -> int:
+        [line] = [line for line in Path(f"/proc/{acceptor}/status").read_text().splitlines() if "RssAnon" in line]
+        return int(line.split()[1])
+
+    with Wire(running.port) as wire:
+        assert wire.ask("ping") == "+PONG"
+        before = resident_kb()
+        with ExitStack() as stack:
+            many = [stack.enter_context(running.connect()) for _ in range(1500)]
+            for sock in many:
+                sock.sendall(b"PING\r\n" * 100)
+            for sock in many:
+                assert sock.recv(7) == b"+PONG\r\n"
+            assert wire.ask("client", "list").count(b"\n") == 1501
+            most = resident_kb()
+        wait_until(lambda: (resident_kb() - before) * 3 < most - before, "the memory to go back")
+        with running.connect() as late:
+            late.sendall(b"PING\r\n")
+            assert late.recv(7) == b"+PONG\r\n"
