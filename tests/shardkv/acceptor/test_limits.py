@@ -52,8 +52,8 @@ def test_replies_held_behind_a_busy_shard_count(make_server: Callable[..., Serve
             slow.receive()
         with Wire(running.port) as late:
             assert late.ask("dbsize") == 20
-    log = running.output()
-    assert re.search(r"Client id=\d+ addr=127.0.0.1:\d+ .*name=slow .* omem=\d{6}.* closed for overcoming of output", log)
+    said = r"Client id=\d+ addr=127.0.0.1:\d+ .*name=slow .* omem=\d{6}.* closed for overcoming of output"
+    assert re.search(said, running.output())
 
 
 def test_what_is_held_is_given_back(make_server: Callable[..., Server]) -> None:
