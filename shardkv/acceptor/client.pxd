@@ -10,6 +10,9 @@ Invariants
     that is next goes to the output, one that comes earlier waits in its slot. next_reply <= next_request.
  3. slots[n & (slots_capacity - 1)] is request n's, for n in [next_reply, next_reply + slots_capacity); requests without
     a slot are simply awaited. `marked` counts the slots that are not SLOT_EMPTY.
+    `held` is the sum of the bytes of replies, and of parts and pieces of them, that cannot be sent yet: those of HELD
+    slots, of joins, and what Replies gathers for the client. It counts as output, against the limits too, so whoever
+    adds to it puts the client on the dirty list.
  4. `waiting` and the states of slots are changed by the functions below alone:
         waiting   NOTHING -> RING, PENDING, LOCAL, PAUSE (client_await_…) -> NOTHING (client_resume)
         slot      EMPTY -> MUTED (client_mute), JOIN (client_begin_join), HELD (deliver…);
@@ -82,6 +85,7 @@ cdef struct Client:
     Slot *slots
     uint32_t slots_capacity
     uint32_t marked
+    uint64_t held             # bytes of replies that wait for an earlier one, or for the rest of them
     Output output
     # session
     uint16_t database
@@ -142,6 +146,11 @@ cdef uint64_t client_memory(Client *client) noexcept nogil
 cdef void client_enqueue(Hub *hub, Client *client) noexcept nogil
 cdef void client_touch_output(Hub *hub, Client *client) noexcept nogil
 cdef void client_doom(Hub *hub, Client *client) noexcept nogil
+cdef void client_hold(Hub *hub, Client *client, uint64_t length) noexcept nogil     # adds to `held`
+
+cdef inline uint64_t client_output_bytes(const Client *client) noexcept nogil:
+    """Bytes of replies that are not sent yet, whether their turn has come or not."""
+    return client.output.bytes + client.held
 
 cdef inline const char *frame_bytes(const Client *client) noexcept nogil:
     """The first byte of the complete request in its frame, to which its spans relate."""

@@ -45,13 +45,14 @@ cdef void client_release(Client *client) noexcept nogil:
     free(client.slots)
     client.slots = NULL
     client.slots_capacity = client.marked = 0
+    client.held = 0
     output_free(&client.output)
 
 
 cdef uint64_t client_memory(Client *client) noexcept nogil:
     return (
         sizeof(Client) + client.capacity + client.frame.capacity * sizeof(client.frame.spans[0])
-        + client.slots_capacity * sizeof(Slot) + client.output.memory
+        + client.slots_capacity * sizeof(Slot) + client.output.memory + client.held
     )
 
 
@@ -77,6 +78,11 @@ cdef void client_touch_output(Hub *hub, Client *client) noexcept nogil:
 
 cdef void client_doom(Hub *hub, Client *client) noexcept nogil:
     client.doomed = True
+    client_touch_output(hub, client)
+
+
+cdef void client_hold(Hub *hub, Client *client, uint64_t length) noexcept nogil:
+    client.held += length
     client_touch_output(hub, client)
 
 
@@ -204,19 +210,25 @@ cdef void deliver_payload(Hub *hub, Client *client, uint64_t sequence, Payload *
         return
     slot.payload = payload[0]
     slot.join = NULL
+    client_hold(hub, client, payload.length)
     send_on(hub, client)
 
 
 cdef void deliver_part(Hub *hub, Client *client, uint64_t sequence, uint32_t part, Payload *payload) noexcept nogil:
     cdef Slot *slot = marked_slot(client, sequence)
     cdef Join *join
-    cdef bint joined
+    cdef bint joined, complete
+    cdef uint64_t before
     if slot == NULL or slot.state != SLOT_JOIN:
         deliver_payload(hub, client, sequence, payload)
         return
     join = slot.join
-    if not join_add(join, part, payload):
+    before = join.held
+    complete = join_add(join, part, payload)
+    client_hold(hub, client, join.held - before)
+    if not complete:
         return
+    client.held -= join.held
     joined = join_finish(join, payload)
     join_free(join)
     unmark(client, slot)
@@ -233,6 +245,7 @@ cdef void send_on(Hub *hub, Client *client) noexcept nogil:
         slot = marked_slot(client, client.next_reply)
         if slot == NULL or slot.state != SLOT_HELD:
             break
+        client.held -= slot.payload.length
         if not output_append_payload(&client.output, &slot.payload):
             client.doomed = True
         unmark(client, slot)

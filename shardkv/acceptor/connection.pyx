@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from shardkv.acceptor.client cimport Client, Hub, client_doom, client_memory, client_touch_output
+from shardkv.acceptor.client cimport Client, Hub, client_doom, client_memory, client_output_bytes, client_touch_output
 from shardkv.acceptor.net cimport AF_INET6, getsockname, sockaddr, sockaddr_storage, socklen_t
 
 cdef enum:
@@ -158,7 +158,8 @@ cdef class Connection:
 
     @property
     def output_bytes(self) -> int:
-        return self.client.output.bytes
+        """Bytes of replies that are not sent yet, those held behind an earlier one too."""
+        return client_output_bytes(self.client)
 
     @property
     def output_list_length(self) -> int:

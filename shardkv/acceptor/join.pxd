@@ -12,7 +12,7 @@ Invariants
  3. `missing` counts the parts still to come; a join is finished once, when it is 0.
  4. Replies are not trusted: one that is not the RESP that its join needs makes an error reply.
 """
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from shardkv.acceptor.output cimport Payload
 
@@ -28,6 +28,7 @@ cdef struct Join:
     uint8_t kind
     uint32_t workers
     uint32_t missing
+    uint64_t held             # bytes of the replies that came
     uint32_t preferred        # ANY: the worker whose reply is taken if it is not null
     uint32_t keys             # ARRAY: number of keys …
     uint16_t *owners          # … and the worker of each

@@ -37,6 +37,7 @@ cdef bint join_add(Join *join, uint32_t part, Payload *reply) noexcept nogil:
         payload_free(reply)
         return False
     join.replies[part] = reply[0]
+    join.held += reply.length
     join.missing -= 1
     return join.missing == 0
 

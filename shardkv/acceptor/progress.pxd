@@ -41,5 +41,7 @@ cdef class Progress:
     cdef void flush(self)                                               # sends what waits, closes what is done
     cdef void _settle_safely(self, Client *client, uint64_t step)
     cdef void _settle(self, Client *client, uint64_t step)
-    cdef bint over_limit(self, Client *client) noexcept nogil           # … of output
+    cdef bint over_limit(self, Client *client) noexcept nogil           # … of output, what is held too
+    cdef str _described(self, Client *client)
+    cdef void _log_query_limit(self, Client *client)
     cdef void close(self, Client *client)

@@ -16,10 +16,12 @@ from shardkv.acceptor.client cimport (
     client_await_replies,
     client_doom,
     client_enqueue,
+    client_output_bytes,
     client_release,
     client_resume,
     client_touch_output,
 )
+from shardkv.acceptor.connection cimport connection_of
 from shardkv.acceptor.input cimport (
     input_complete,
     input_consumed,
@@ -48,10 +50,12 @@ from shardkv.stats cimport (
     QUERY_BUFFER_DISCONNECTS,
 )
 
+from shardkv.acceptor.describe import describe
 from shardkv.segment import no_segment
 
 cdef enum:
     RESUME_BELOW = 768        # requests on their way, for a client stopped at PENDING_MAX to go on
+    SHOWN_BYTES = 64          # of the input of a client that is closed for its length
 
 log = logging.getLogger("shardkv")
 
@@ -185,8 +189,8 @@ cdef class Progress:
         if self._consume(client):
             if client.length - client.start + client.frame.spilled > self.hub.query_max:
                 self.hub.counters[<int>QUERY_BUFFER_DISCONNECTS] += 1
-                log.warning("closing a client that reached the query buffer limit")
                 client_doom(&self.hub, client)
+                self._log_query_limit(client)
             elif client.readable:
                 client_enqueue(&self.hub, client)
 
@@ -226,7 +230,12 @@ cdef class Progress:
             sent = output_send(&client.output, client.fd, step)
             if sent > 0:
                 self.hub.counters[<int>NET_OUTPUT_BYTES] += sent
-        if client.doomed or sent < 0 or self.over_limit(client):
+        if client.doomed or sent < 0:
+            self.close(client)
+        elif self.over_limit(client):
+            client.doomed = True
+            self.hub.counters[<int>OUTPUT_BUFFER_DISCONNECTS] += 1
+            log.warning("Client %s closed for overcoming of output buffer limits.", self._described(client))
             self.close(client)
         elif client.closing and client.output.bytes == 0 and client.next_reply == client.next_request:
             self.close(client)
@@ -237,17 +246,24 @@ cdef class Progress:
                 client_enqueue(&self.hub, client)
 
     cdef bint over_limit(self, Client *client) noexcept nogil:
-        cdef uint64_t held = client.output.bytes
+        cdef uint64_t held = client_output_bytes(client)
         if self.hub.output_soft == 0 or held <= self.hub.output_soft:
             client.soft_since_ms = 0
         elif client.soft_since_ms == 0:
             client.soft_since_ms = self.hub.now_ms
-        if self.hub.output_hard and held > self.hub.output_hard or (
+        return self.hub.output_hard and held > self.hub.output_hard or (
             client.soft_since_ms and self.hub.now_ms - client.soft_since_ms > self.hub.output_soft_ms
-        ):
-            self.hub.counters[<int>OUTPUT_BUFFER_DISCONNECTS] += 1
-            return True
-        return False
+        )
+
+    cdef str _described(self, Client *client):
+        return describe(connection_of(&self.hub, client), self.hub.now_ms)
+
+    cdef void _log_query_limit(self, Client *client):
+        cdef bytes begin = client.input[client.start:min(client.length, client.start + <uint64_t>SHOWN_BYTES)]
+        log.warning(
+            "Closing client that reached max query buffer length: %s (qbuf initial bytes: %s)",
+            self._described(client), repr(begin)[1:],
+        )
 
     cdef void close(self, Client *client):
         if client.fd < 0:

@@ -125,7 +125,8 @@ cdef class Reactor(Turn):
             self._check_client(client)
             memory += client_memory(client)
             largest_input = max(largest_input, client.capacity)
-            largest_output = max(largest_output, client.output.memory)
+            largest_output = max(largest_output, client.output.memory + client.held)
+        self.clients.give_back()
         self.hub.counters[<int>CLIENT_MEMORY] = memory
         self.hub.counters[<int>LARGEST_INPUT] = largest_input
         self.hub.counters[<int>LARGEST_OUTPUT] = largest_output
@@ -137,7 +138,9 @@ cdef class Reactor(Turn):
 
     cdef void _check_client(self, Client *client) noexcept nogil:
         cdef int64_t idle_ms = self.hub.now_ms - client.active_ms
-        if self.progress.over_limit(client) or (
+        if self.progress.over_limit(client):
+            client_touch_output(self.hub, client)  # `flush` sends what it can, and closes who is over it still
+        elif (
             self.hub.idle_ms and idle_ms > self.hub.idle_ms and client.waiting == WAIT_NOTHING
             and client.next_request == client.next_reply
         ):

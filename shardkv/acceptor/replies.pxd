@@ -9,7 +9,8 @@ Invariants
  4. A record is passed before it is delivered: one on which delivering fails costs its client the connection, and is not
     met again.
  5. A reply in pieces is delivered with its last one; until then nothing of it is shown. What the worker's successor, or
-    ours, does not go on with is forgotten (workers/pieces.pxd, invariant 4).
+    ours, does not go on with is forgotten (workers/pieces.pxd, invariant 4). Until then its bytes are held for the
+    client (client.pxd, invariant 3), and nothing is gathered for one that is gone.
 """
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -47,6 +48,7 @@ cdef class Replies:
     cdef int _deliver(self, uint32_t worker, ReplyRecord *record) except -1
     cdef int _deliver_segment(self, ReplyRecord *record, Segment segment) except -1
     cdef int _pass_answer(self, ReplyRecord *record, const char *reply) except -1
+    cdef Gathered _take_gathered(self, uint32_t worker)
     cdef int _gather(self, uint32_t worker, ReplyRecord *record) except -1
     cdef Segment _open(self, ReplyRecord *record)
     cdef int _break_off(self, uint32_t worker) except -1

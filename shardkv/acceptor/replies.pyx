@@ -7,7 +7,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from shardkv.acceptor.client cimport Client, client_doom, deliver, deliver_part
+from shardkv.acceptor.client cimport Client, client_doom, client_hold, deliver, deliver_part
 from shardkv.acceptor.output cimport Payload, payload_copy
 from shardkv.ring cimport (
     IN_SEGMENT,
@@ -125,7 +125,7 @@ cdef class Replies:
         if record.kind == REPLY_PIECE:
             return self._gather(worker, record)
         if self.gathered:
-            self.gathered.pop(worker, None)
+            self._take_gathered(worker)
         if record.flags & IN_SEGMENT:
             return self._deliver_segment(record, self._open(record))
         client = self.clients.find(record.token)
@@ -162,10 +162,23 @@ cdef class Replies:
             self.server.answered(record.sequence, record.part, reply[:record.length])
         return 0
 
+    cdef Gathered _take_gathered(self, uint32_t worker):
+        """Returns what has come of a worker's reply, no longer held for its client; None: nothing."""
+        cdef Gathered gathered = self.gathered.pop(worker, None)
+        cdef Client *client
+        if gathered is not None:
+            client = self.clients.find(gathered.token)
+            if client != NULL:
+                client.held -= gathered.length
+        return gathered
+
     cdef int _gather(self, uint32_t worker, ReplyRecord *record) except -1:
         """Takes a piece of a reply, and delivers the reply with its last (workers/pieces.pxd)."""
         cdef PieceHeader *piece = <PieceHeader *>(record + 1)
-        cdef Gathered gathered = self.gathered.pop(worker, None)
+        cdef Gathered gathered = self._take_gathered(worker)
+        cdef Client *client = self.clients.find(record.token)
+        if client == NULL and record.token != self.requests.internal_token:
+            return 0
         if piece.offset == 0:
             gathered = Gathered()
             gathered.token, gathered.sequence = record.token, record.sequence
@@ -178,6 +191,8 @@ cdef class Replies:
         if gathered.length == record.length:
             return self._deliver_segment(record, gathered.segment)
         self.gathered[worker] = gathered
+        if client != NULL:
+            client_hold(self.hub, client, gathered.length)
         return 0
 
     cdef Segment _open(self, ReplyRecord *record):

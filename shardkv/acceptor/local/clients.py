@@ -5,9 +5,9 @@ import time
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
+from shardkv.acceptor.describe import describe, text_of
 from shardkv.acceptor.local.replies import integer, shown, unknown_subcommand
 from shardkv.acceptor.registry import Host, Request, local, question
-from shardkv.commands import table
 from shardkv.errors import SYNTAX, CommandError
 
 if TYPE_CHECKING:
@@ -20,32 +20,8 @@ INT64_MAX = (1 << 63) - 1
 Filters = dict[str, Any]  # id, ids, type, user, addr, laddr, except (an id): all that are given must fit
 
 
-def describe(client: Connection, now_ms: int) -> str:
-    """Returns the line of one connection in CLIENT LIST, without the newline. One string, as there may be thousands."""
-    output, last = client.output_bytes, client.last_command
-    return (
-        f"id={client.id} addr={client.addr} laddr={client.laddr} fd={client.fd} name={_text(client.name)} "
-        f"age={max(0, now_ms - client.created_ms) // 1000} idle={max(0, now_ms - client.active_ms) // 1000} "
-        f"flags={_flags(client)} db={client.db} sub=0 psub=0 ssub=0 multi=-1 "
-        f"qbuf={client.query_bytes} qbuf-free={client.query_free} argv-mem={client.argument_bytes} multi-mem=0 "
-        f"rbs={client.output_memory} rbp={client.output_memory} obl=0 oll={client.output_list_length} omem={output} "
-        f"tot-mem={client.memory} events={'rw' if output else 'r'} "
-        f"cmd={table.COMMANDS[last].name if 0 <= last < len(table.COMMANDS) else 'NULL'} user={_text(client.user)} "
-        f"redir=-1 resp={client.resp} lib-name={_text(client.lib_name)} lib-ver={_text(client.lib_ver)}"
-    )
-
-
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _text(value: str | bytes | None) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value or ""
-
-
-def _flags(client: Connection) -> str:
-    flags = "c" * client.closing + "U" * client.unix + "e" * client.no_evict + "T" * client.no_touch
-    return flags or "N"
 
 
 @local("client|info")
@@ -91,7 +67,8 @@ async def answer_list(server: Host, filters: Filters) -> list[tuple[int, str]]:
 def _fits(client: Connection, filters: Filters) -> bool:
     if not filters:
         return True
-    facts = {"id": client.id, "addr": client.addr, "laddr": client.laddr, "user": _text(client.user), "type": "normal"}
+    facts = {"id": client.id, "addr": client.addr, "laddr": client.laddr, "type": "normal"}
+    facts["user"] = text_of(client.user)
     same = all(facts[name] == filters[name] for name in facts if name in filters)
     return same and client.id in filters.get("ids", (client.id,)) and client.id != filters.get("except")
 
