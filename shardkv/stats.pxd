@@ -16,7 +16,7 @@ Invariants
  5. The supervisor alone publishes settings, in the order in which it takes changes and before it confirms one: it fills
     buffer (settings_version + 1) & 1, behind a fence, then stores the version with release. A worker that sees another
     version than it has takes the buffer of that version, and again if the version moved meanwhile: it never waits for a
-    writer. So all workers, and whoever succeeds one, have the newest, whatever dies between a change and its being told.
+    writer. So all workers, and whoever succeeds one, have the newest, whatever dies before it is told.
  6. `turned_ms` is stored by its worker in each turn of its loop, which sleeps no longer than a tick: a worker whose
     word stays the same for a second hangs, is stopped, or executes something long.
 """
