@@ -60,8 +60,10 @@ class Identity:
 
     @classmethod
     def new(cls, workers: int) -> Identity:
-        """An instance's without data."""
-        return cls(workers, os.urandom(SECRET_BYTES), to_make=frozenset(range(workers)))
+        """An instance's without data. For tests that need each key in the same shard in every run, the environment may
+        say the secret: SHARDKV_TEST_SECRET, in hexadecimal."""
+        chosen = bytes.fromhex(os.environ.get("SHARDKV_TEST_SECRET", ""))
+        return cls(workers, chosen or os.urandom(SECRET_BYTES), to_make=frozenset(range(workers)))
 
     @property
     def never_made(self) -> bool:
