@@ -122,6 +122,12 @@ class Shard:
         self.arena = Arena.open(self.path, 0, 1, capacity=16 * MIB)
         self.executor = Executor(self.arena)
 
+    def reopen(self) -> None:
+        """Goes on with the arena as a new process finds it."""
+        self.arena.close()
+        self.arena = Arena.open(self.path, 0, 1)
+        self.executor = Executor(self.arena)
+
     def run(self, call: Words, keep: bool = True) -> bytes:
         """Executes a call some time after the keys were made, with the same random numbers each time."""
         self.executor.seed(SEED)
@@ -152,6 +158,7 @@ class Shard:
         """Executes a call; numbers of crash points, and what the next worker would find."""
         found: list[tuple[int, dict[str, Any] | AssertionError]] = []
         points = chosen(self.points(call))
+        self.reopen()  # as `points` did: what a process remembers of its arena decides where it allocates
 
         def witness() -> int:
             point = points[len(found)]
