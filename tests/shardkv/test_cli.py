@@ -190,7 +190,7 @@ def test_descriptor_limit_below_a_single_client(words: list[str]) -> None:
 def test_other_number_of_workers_is_refused(words: list[str], tmp_path: Path) -> None:
     folder = tmp_path / f"shardkv-{words[1]}"
     folder.mkdir(mode=0o700)
-    Layout(str(tmp_path), words[1]).describe(replace(Identity.new(4), generation=1, to_make=frozenset()))
+    Layout(str(tmp_path), words[1]).describe(replace(Identity.new(4), generation=1))
     line = refusal(run_shardkv(*words))
     assert f"was made with 4 workers; start with --workers 4, or remove {folder}" in line
     assert (folder / "instance.json").exists()
