@@ -2,7 +2,7 @@
 import os
 
 from libc.errno cimport EDQUOT, EEXIST, EFBIG, EINTR, EMFILE, ENFILE, ENOSPC, errno
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from posix.fcntl cimport O_APPEND, O_CREAT, O_EXCL, O_RDWR, O_WRONLY, open as c_open
 from posix.mman cimport (
@@ -236,43 +236,46 @@ cdef class SegmentStore:
                 self.remove(int(name.removeprefix("seg-"), 16))
 
 
-cdef Ring unread(Ring *ring):
-    """A view of what a ring of ours holds between head and tail. Its bytes stay, as only we could overwrite them."""
+cdef SegmentName *name_in_request(const char *record) noexcept:
+    return <SegmentName *>(record + sizeof(RequestRecord)) if (<RequestRecord *>record).flags & IN_SEGMENT else NULL
+
+
+cdef SegmentName *name_in_reply(const char *record) noexcept:
+    return <SegmentName *>(record + sizeof(ReplyRecord)) if (<ReplyRecord *>record).flags & IN_SEGMENT else NULL
+
+
+cdef bint gather_names(Ring *ring, SegmentName *(*name_in)(const char *) noexcept, set named) except -1:
+    """Adds what records of a ring of ours name, between head and tail; False: one does not fit. Their bytes stay, as
+    only we could overwrite them."""
     cdef Ring view = ring[0]
+    cdef char *record
+    cdef SegmentName *name
     view.next = atomic_load_acquire(&ring.shared.head)
     view.seen = atomic_load_acquire(&ring.shared.tail)
-    return view
+    while view.next < view.seen:
+        record = record_at(&view, view.next)
+        if record == NULL:
+            return False
+        name = name_in(record)
+        if name != NULL:
+            named.add(name.id)
+        view.next += (<uint32_t *>record)[0]
+    return True
 
 
 cdef set named_requests(list pairs):
-    cdef Ring view
-    cdef RequestRecord *record
     cdef RingPair pair
     cdef set named = set()
     for pair in pairs:
-        view = unread(&pair.request)
-        while view.next < view.seen:
-            record = <RequestRecord *>record_at(&view, view.next)
-            if record == NULL:
-                return None
-            if record.flags & IN_SEGMENT:
-                named.add((<SegmentName *>(record + 1)).id)
-            view.next += record.size
+        if not gather_names(&pair.request, name_in_request, named):
+            return None
     return named
 
 
 cdef set named_replies(list pairs):
-    cdef Ring view
-    cdef ReplyRecord *record
     cdef RingPair pair
     cdef set named = set()
     for pair in pairs:
-        view = unread(&pair.reply)
-        while view.next < view.seen:
-            record = <ReplyRecord *>record_at(&view, view.next)
-            if record == NULL:
-                return None
-            if record.flags & IN_SEGMENT:
-                named.add((<SegmentName *>(record + 1)).id)
-            view.next += record.size
+        if not gather_names(&pair.reply, name_in_reply, named):
+            return None
     return named
