@@ -101,25 +101,16 @@ def test_kills_do_not_delay_the_next_process(fake: MakeFake) -> None:
 
 
 @pytest.mark.parametrize("kind", ["worker", "acceptor"])
+@pytest.mark.parametrize(("death", "told"), [("crash", "ended with status 7"), ("kill", "was killed by signal 9")])
 def test_children_that_die_at_their_start_stop_the_server(
-    fake: MakeFake, monkeypatch: pytest.MonkeyPatch, kind: str
+    fake: MakeFake, monkeypatch: pytest.MonkeyPatch, kind: str, death: str, told: str
 ) -> None:
-    monkeypatch.setenv(f"FAKE_{kind.upper()}", "crash")
+    monkeypatch.setenv(f"FAKE_{kind.upper()}", death)
     server = fake(start=False)
     assert server.spawn().wait(20) == 4
-    assert "ended with status 7 again and again at its start: giving up" in server.output()
-    if kind == "worker":    # then there are no data
+    assert f"{told} again and again at its start: giving up" in server.output()
+    if (kind, death) == ("worker", "crash"):    # then there are no data
         assert not server.data_folder.exists()
-
-
-@pytest.mark.parametrize("kind", ["worker", "acceptor"])
-def test_children_that_are_killed_at_their_start_stop_the_server(
-    fake: MakeFake, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setenv(f"FAKE_{kind.upper()}", "kill")
-    server = fake(start=False)
-    assert server.spawn().wait(20) == 4
-    assert "was killed by signal 9 again and again at its start: giving up" in server.output()
 
 
 def test_a_child_that_says_why_it_cannot_start_is_believed(fake: MakeFake, monkeypatch: pytest.MonkeyPatch) -> None:
