@@ -27,33 +27,28 @@ Runs = dict[str, list[generator.Figures]]
 
 def measure(options: Options) -> Iterator[Rows]:
     """{depth: {test: {server: figures}}}, again after each round: fifty clients, every rival."""
-    with side_by_side(options, options.rivals) as servers:
-        rows = [(str(depth), test) for depth in DEPTHS for test in options.chosen(generator.LOADS)]
-        runs: dict[tuple[str, str], Runs] = {row: {name: [] for name in servers} for row in rows}
-        for number in range(options.rounds):
-            emptied(servers)
-            for depth, test in rows:
-                for name, server in in_turn(servers, number):
-                    figures = generator.load(
-                        server, test, CLIENTS, int(depth), options.seconds, options.random_keys
-                    )
-                    runs[depth, test][name].append(figures)
-            yield nested(runs)
+    rows = {(str(depth), test): (CLIENTS, depth) for depth in DEPTHS for test in options.chosen(generator.LOADS)}
+    yield from rounds(options, options.rivals, rows)
 
 
 def latency(options: Options, kinds: tuple[str, ...] | None = None) -> Iterator[Rows]:
     """{clients: {test: {server: figures}}}, again after each round: one, four and fifty clients at depth 1."""
-    with side_by_side(options, options.rivals if kinds is None else kinds) as servers:
-        rows = [(clients, test) for clients in FEW for test in options.chosen(FEW_TESTS)]
+    rows = {(clients, test): (int(clients), 1) for clients in FEW for test in options.chosen(FEW_TESTS)}
+    yield from rounds(options, options.rivals if kinds is None else kinds, rows)
+
+
+def rounds(
+    options: Options, kinds: tuple[str, ...], rows: dict[tuple[str, str], tuple[int, int]]
+) -> Iterator[Rows]:
+    """Runs each row, (name, test), with so many clients at such a depth, on all servers in turn."""
+    with side_by_side(options, kinds) as servers:
         runs: dict[tuple[str, str], Runs] = {row: {name: [] for name in servers} for row in rows}
         for number in range(options.rounds):
             emptied(servers)
-            for clients, test in rows:
+            for row, (clients, depth) in rows.items():
                 for name, server in in_turn(servers, number):
-                    figures = generator.load(
-                        server, test, int(clients), 1, options.seconds, options.random_keys
-                    )
-                    runs[clients, test][name].append(figures)
+                    figures = generator.load(server, row[1], clients, depth, options.seconds, options.random_keys)
+                    runs[row][name].append(figures)
             yield nested(runs)
 
 
