@@ -1,7 +1,8 @@
-"""Random numbers and choices: see dice.pxd. The generator is a counter that is mixed well (SplitMix64)."""
+"""Random numbers and choices: see dice.pxd."""
 import os
 
 from workers.memory.buckets cimport TableRoot
+from workers.memory.splitmix cimport splitmix
 from workers.memory.table cimport table_each, table_random
 
 cdef enum:
@@ -13,12 +14,7 @@ cdef uint64_t state = int.from_bytes(os.urandom(8), "little")
 
 
 cdef uint64_t roll() noexcept:
-    global state
-    cdef uint64_t mixed
-    state += <uint64_t>0x9E3779B97F4A7C15
-    mixed = (state ^ state >> 30) * <uint64_t>0xBF58476D1CE4E5B9
-    mixed = (mixed ^ mixed >> 27) * <uint64_t>0x94D049BB133111EB
-    return mixed ^ mixed >> 31
+    return splitmix(&state)
 
 
 cdef uint64_t roll_below(uint64_t bound) noexcept:

@@ -10,6 +10,7 @@ from workers.memory.buckets cimport (
     slot_entry, slot_expiring, slot_tag, slot_word, tag_of, word_bucket, word_slots,
 )
 from workers.memory.entry cimport EntryView, entry_expiry, entry_has_key, entry_view
+from workers.memory.splitmix cimport splitmix
 
 cdef enum:
     CURSOR_TAG_BITS = 17        # of a SCAN cursor: position 26 bits | depth 5 bits | upper tag bits 17
@@ -227,10 +228,7 @@ cdef uint64_t table_random(Arena arena, uint64_t root, uint64_t seed) noexcept:
     if table.count == 0:
         return 0
     for _tries in range(RANDOM_TRIES):
-        seed += <uint64_t>0x9E3779B97F4A7C15
-        rolled = (seed ^ seed >> 30) * <uint64_t>0xBF58476D1CE4E5B9
-        rolled = (rolled ^ rolled >> 27) * <uint64_t>0x94D049BB133111EB
-        rolled ^= rolled >> 31
+        rolled = splitmix(&seed)
         index = directory_index(rolled, table.depth)
         header = bucket_at(arena, word_bucket(directory_words(arena, table)[index]))
         size = header.slots + header.spill

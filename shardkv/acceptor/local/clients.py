@@ -155,7 +155,7 @@ async def pause(request: Request) -> None:
     timeout = integer(request.args[2], "ERR timeout is not an integer or out of range")
     if timeout < 0:
         raise CommandError("ERR timeout is negative")
-    until = time.time_ns() // 1_000_000 + timeout
+    until = _now_ms() + timeout
     if until > INT64_MAX:
         raise CommandError("ERR timeout is out of range")
     await request.server.ask_acceptors("client-pause", {"until_ms": until, "writes_only": mode == b"write"})
