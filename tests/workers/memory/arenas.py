@@ -18,7 +18,7 @@ FREED = [6 * MIB, 3584 * 1024]
 
 
 class Transactions:
-    """Gives each transaction of a test a position of its own."""
+    """An arena, and transactions on it, each with a position of its own."""
 
     def __init__(self, arena: Arena) -> None:
         self.arena = arena
@@ -28,10 +28,18 @@ class Transactions:
         self.position += 8
         c.begin(self.arena, 0, self.position)
 
-    def run(self, work: Callable[[], T]) -> T:
+    def run(self, work: Callable[..., T], *arguments: object) -> T:
         self.begin()
-        result = work()
+        result = work(*arguments)
         c.commit(self.arena)
+        return result
+
+
+class CheckedTransactions(Transactions):
+    """The same; after each one the whole arena is checked."""
+
+    def run(self, work: Callable[..., T], *arguments: object) -> T:
+        result = super().run(work, *arguments)
         self.arena.check()
         return result
 
@@ -46,7 +54,7 @@ class Transactions:
 def prepare(path: str) -> None:
     """Makes an arena with blocks and runs of every kind, backed and not."""
     arena = Arena.open(path, 0, 1, capacity=CAPACITY)
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     blocks = transactions.run(lambda: {length: c.alloc_zeroed(arena, length) for length in LAYOUT})
     for length in FREED:
         if length == FREED[-1]:

@@ -1,10 +1,7 @@
 """An arena with a keyspace for tests, whose commands are transactions."""
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
-from workers.memory import _testing as a
+from tests.workers.memory.arenas import Transactions
 from workers.memory import _testing_keyspace as c
 from workers.memory.arena import Arena
 from workers.memory.keyspace import Keyspace
@@ -12,31 +9,19 @@ from workers.memory.keyspace import Keyspace
 MIB = 1 << 20
 NOW = 1_000_000
 DATABASES = 3
-T = TypeVar("T")
 Model = list[dict[bytes, tuple[bytes, int]]]  # value and expiry by key, of each database
 
 
-class Store:
+class Store(Transactions):
     """An arena with a keyspace; each `run` is a transaction."""
 
     def __init__(self, path: str, capacity: int = 64 * MIB, databases: int = DATABASES) -> None:
-        self.arena = Arena.open(path, 0, 1, capacity=capacity)
+        super().__init__(Arena.open(path, 0, 1, capacity=capacity))
         self.keyspace = Keyspace(self.arena, databases)
-        self.position = self.arena.commit_word(0)
         self.at(NOW)
 
     def at(self, now: int, clock: int = 1) -> None:
         c.set_time(self.keyspace, now, clock)
-
-    def begin(self) -> None:
-        self.position += 1
-        a.begin(self.arena, 0, self.position)
-
-    def run(self, work: Callable[[], T]) -> T:
-        self.begin()
-        result = work()
-        a.commit(self.arena)
-        return result
 
     def put(self, key: bytes, value: bytes, expiry: int = -1, db: int = 0) -> None:
         self.run(lambda: c.put(self.keyspace, db, key, value, expiry))

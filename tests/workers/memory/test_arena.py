@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shardkv.errors import OutOfMemory
-from tests.workers.memory.arenas import CAPACITY, MIB, Transactions
+from tests.workers.memory.arenas import CAPACITY, MIB, CheckedTransactions
 from workers.memory import _testing as c
 from workers.memory.arena import Arena, ArenaError
 
@@ -30,7 +30,7 @@ def test_size_classes_waste_little() -> None:
 
 @pytest.mark.parametrize("length", [0, 1, 8, 9, 88, 128, 129, 145, 1000, 1023, 1024, 1025, 16384, 16385, 65536, MIB])
 def test_blocks_hold_what_was_asked_and_no_two_overlap(arena: Arena, length: int) -> None:
-    blocks = Transactions(arena).run(lambda: [c.alloc(arena, length) for _ in range(5)])
+    blocks = CheckedTransactions(arena).run(lambda: [c.alloc(arena, length) for _ in range(5)])
     size = c.good_size(arena, length)
     assert length <= size <= max(8, length * 1.125 + 8) or length > 16384 and size == (length + 4095) // 4096 * 4096
     assert all(c.usable(arena, block) == size and block % 8 == 0 for block in blocks)
@@ -39,7 +39,7 @@ def test_blocks_hold_what_was_asked_and_no_two_overlap(arena: Arena, length: int
 
 
 def test_zeroed_memory_is_zero_where_other_bytes_were(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     old = transactions.run(lambda: c.alloc(arena, 500))
     transactions.run(lambda: (c.poke(arena, old, b"x" * 500), c.free(arena, old)))
     blocks = transactions.run(lambda: [c.alloc_zeroed(arena, 500) for _ in range(200)])
@@ -48,7 +48,7 @@ def test_zeroed_memory_is_zero_where_other_bytes_were(arena: Arena) -> None:
 
 
 def test_a_transaction_never_reuses_what_it_freed(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     old = transactions.run(lambda: [c.alloc(arena, 20000), c.alloc(arena, 88)])
     transactions.begin()
     for block in old:
@@ -61,7 +61,7 @@ def test_a_transaction_never_reuses_what_it_freed(arena: Arena) -> None:
 
 @pytest.mark.parametrize("length", [40, 5000, 20000])
 def test_freeing_what_is_no_block_is_refused_before_the_commit(arena: Arena, length: int) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     block = transactions.run(lambda: c.alloc(arena, length))
     before = arena.fingerprint()
     for wrong in ([block, block], [block + 8], [0], [1 << 39], [(1 << 64) - 8]):
@@ -76,7 +76,7 @@ def test_freeing_what_is_no_block_is_refused_before_the_commit(arena: Arena, len
 
 
 def test_empty_slabs_return_all_but_one(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     blocks = transactions.run(lambda: [c.alloc(arena, 100) for _ in range(5000)])
     transactions.run(lambda: [c.free(arena, block) for block in blocks])
     assert arena.used_bytes == 0
@@ -85,7 +85,7 @@ def test_empty_slabs_return_all_but_one(arena: Arena) -> None:
 
 
 def test_neighbouring_runs_coalesce(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     blocks = transactions.run(lambda: [c.alloc(arena, 40960) for _ in range(9)])
     for index in (1, 3, 2, 7, 5, 6, 4):
         transactions.run(lambda index=index: c.free(arena, blocks[index]))
@@ -96,7 +96,7 @@ def test_neighbouring_runs_coalesce(arena: Arena) -> None:
 
 
 def test_saves_of_any_length_roll_back(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     content = os.urandom(300_000)
     block = transactions.run(lambda: c.alloc(arena, len(content)))
     c.poke(arena, block, content)
@@ -128,7 +128,7 @@ def test_commit_names_the_slot_and_position(arena: Arena, path: str) -> None:
 
 
 def test_an_overflowing_journal_is_out_of_memory_and_rolls_back(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     block = transactions.run(lambda: c.alloc_zeroed(arena, 8 * MIB))
     before, backed = arena.fingerprint(), arena.backed_bytes
     transactions.begin()
@@ -142,7 +142,7 @@ def test_an_overflowing_journal_is_out_of_memory_and_rolls_back(arena: Arena) ->
 
 
 def test_frees_that_overflow_the_journal_leave_the_transaction_open(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     block = transactions.run(lambda: c.alloc(arena, 8 * MIB))
     small = transactions.run(lambda: [c.alloc(arena, 64) for _ in range(2000)])
     before = arena.fingerprint()
@@ -249,7 +249,7 @@ def test_behaves_as_a_model(path: str, transactions: list[tuple[list[Operation],
 
 
 def test_a_full_arena_is_out_of_memory_and_stays_usable(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     before = arena.fingerprint()
     for length in (CAPACITY * 2, CAPACITY, (1 << 64) - 1, (1 << 64) - 4096):
         transactions.begin()
@@ -269,7 +269,7 @@ def test_a_full_arena_is_out_of_memory_and_stays_usable(arena: Arena) -> None:
 
 
 def test_growth_that_fails_is_out_of_memory_and_recoverable(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     transactions.run(lambda: c.alloc(arena, 100))
     before = arena.fingerprint()
     with c.growth_failing(arena):
@@ -289,7 +289,7 @@ def test_a_full_file_system_is_out_of_memory_never_a_signal(tmp_path: Path) -> N
         pytest.skip("may not mount a small file system")
     try:
         arena = Arena.open(str(tmp_path / "arena-0"), 0, 1)
-        transactions = Transactions(arena)
+        transactions = CheckedTransactions(arena)
         before = transactions.run(lambda: c.alloc_zeroed(arena, 100)) and arena.fingerprint()
         transactions.begin()
         with pytest.raises(OutOfMemory):
@@ -320,12 +320,12 @@ def test_a_file_size_limit_is_told(path: str) -> None:
 
 def test_a_tiny_arena_takes_little(arena: Arena) -> None:
     assert arena.backed_bytes <= 1792 * 1024        # most of it in reserve
-    Transactions(arena).run(lambda: c.alloc(arena, 88))
+    CheckedTransactions(arena).run(lambda: c.alloc(arena, 88))
     assert arena.backed_bytes <= 2048 * 1024
 
 
 def test_freed_pages_return_to_the_system(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     blocks = transactions.run(lambda: [c.alloc(arena, MIB) for _ in range(24)])
     full = arena.backed_bytes
     assert full >= 24 * MIB
@@ -356,7 +356,7 @@ def test_freed_pages_return_to_the_system(arena: Arena) -> None:
 
 
 def test_a_rollback_gives_back_what_the_top_had_grown(arena: Arena) -> None:
-    transactions = Transactions(arena)
+    transactions = CheckedTransactions(arena)
     transactions.run(lambda: c.alloc(arena, 100))
     before = arena.backed_bytes
     transactions.begin()
@@ -374,11 +374,11 @@ def test_what_a_death_left_above_the_top_goes_in_steps(path: str) -> None:
     arena.close()
     for _ in range(2):                  # and what a second one had not yet given back
         arena = Arena.open(path, 0, 1)
-        transactions = Transactions(arena)
+        transactions = CheckedTransactions(arena)
         assert transactions.run(lambda: c.give_back(arena))  # noqa: B023
         arena.close()
     arena = Arena.open(path, 0, 1)
     assert low + 16 * MIB < arena.backed_bytes < low + 20 * MIB
-    assert Transactions(arena).give_back() > 16
+    assert CheckedTransactions(arena).give_back() > 16
     assert arena.backed_bytes <= low + MIB
     arena.close()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shardkv.hashing import SECRET_BYTES
 from tests.hashing import hashing_with
-from tests.workers.memory.arenas import MIB, Transactions, prepare
+from tests.workers.memory.arenas import MIB, CheckedTransactions, prepare
 from workers.memory import _testing as c
 from workers.memory.arena import Arena, ArenaError
 
@@ -51,7 +51,7 @@ def refused(path: str, match: str, shard: int = 0, shards: int = 1, fresh: bool 
 )
 @pytest.mark.parametrize("value", [1 << 63, (1 << 64) - 1, 0x7FFFFFFFFFFFFFF0, (1 << 44) + 5])
 def test_hostile_header_words_are_refused(arena: Arena, path: str, field: str, text: str, value: int) -> None:
-    Transactions(arena).run(lambda: c.alloc(arena, 88))
+    CheckedTransactions(arena).run(lambda: c.alloc(arena, 88))
     offset = c.offsets(arena)[field]
     corrupt(path, c.offsets(arena)["journal_position"], struct.pack("<Q", 77))
     corrupt(path, offset, struct.pack("<Q", value))

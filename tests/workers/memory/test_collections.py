@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from shardkv.errors import OutOfMemory
+from tests.workers.memory.arenas import Transactions
 from workers.memory import _testing as a
 from workers.memory import _testing_collections as t
 from workers.memory import _testing_keyspace as c
@@ -22,24 +23,13 @@ LARGE = (LIST_TREE, SET_TABLE, HASH_TABLE, ZSET_TREE, STREAM)
 ALL = range(LIST_PACKED, STREAM + 1)
 
 
-class Store:
+class Store(Transactions):
     """An arena with a keyspace; each `run` is a transaction."""
 
     def __init__(self, path: str, capacity: int = 64 * MIB) -> None:
-        self.arena = Arena.open(path, 0, 1, capacity=capacity)
+        super().__init__(Arena.open(path, 0, 1, capacity=capacity))
         self.keyspace = Keyspace(self.arena, 2)
-        self.position = self.arena.commit_word(0)
         c.set_time(self.keyspace, NOW, 1)
-
-    def begin(self) -> None:
-        self.position += 1
-        a.begin(self.arena, 0, self.position)
-
-    def run(self, work: Callable[..., object], *arguments: object) -> object:
-        self.begin()
-        result = work(*arguments)
-        a.commit(self.arena)
-        return result
 
     def put(self, key: bytes, kind: int, items: int, value: bytes = b"") -> None:
         self.run(t.put_collection, self.keyspace, 0, key, kind, items, value)

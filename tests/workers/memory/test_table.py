@@ -2,9 +2,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,30 +11,22 @@ from hypothesis import strategies as st
 
 from shardkv._testing import key_hash
 from tests.hashing import PUBLIC_SECRET, colliding_keys, hashing_with
+from tests.workers.memory.arenas import Transactions
 from workers.memory import _testing as a
 from workers.memory import _testing_keyspace as c
 from workers.memory.arena import Arena
 from workers.memory.keyspace import Keyspace
 
 MIB = 1 << 20
-T = TypeVar("T")
 
 
-class Store:
+class Store(Transactions):
     """A keyspace, each call a transaction of its own."""
 
     def __init__(self, path: Path) -> None:
-        self.arena = Arena.open(str(path), 0, 1, capacity=64 * MIB)
+        super().__init__(Arena.open(str(path), 0, 1, capacity=64 * MIB))
         self.keyspace = Keyspace(self.arena)
-        self.position = 0
         c.set_time(self.keyspace, 1000)
-
-    def run(self, work: Callable[[], T]) -> T:
-        self.position += 1
-        a.begin(self.arena, 0, self.position)
-        result = work()
-        a.commit(self.arena)
-        return result
 
     def put(self, *keys: bytes) -> None:
         self.run(lambda: [c.put(self.keyspace, 0, key, b"value") for key in keys])

@@ -8,40 +8,28 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shardkv.errors import OutOfMemory
+from tests.workers.memory.arenas import Transactions
 from workers.memory import _testing as a
 from workers.memory._testing_tree import Tree
 from workers.memory.arena import Arena, crash_after
 
 MIB = 1 << 20
-T = TypeVar("T")
 Items = list[tuple[int, int]]
 
 
-class Store:
+class Store(Transactions):
     """An arena with a tree, each call a transaction of its own."""
 
     def __init__(self, path: Path, weighted: bool = False) -> None:
-        self.arena = Arena.open(str(path), 0, 1, capacity=64 * MIB)
-        self.position = 0
+        super().__init__(Arena.open(str(path), 0, 1, capacity=64 * MIB))
         self.tree = Tree(self.arena)
         self.run(lambda: self.tree.init(weighted))
-
-    def begin(self) -> None:
-        self.position += 1
-        a.begin(self.arena, 0, self.position)
-
-    def run(self, work: Callable[[], T]) -> T:
-        self.begin()
-        result = work()
-        a.commit(self.arena)
-        return result
 
     def check(self) -> Items:
         self.arena.check()
