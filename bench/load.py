@@ -14,6 +14,7 @@ from bench.servers import Server, redis_benchmark
 
 CLIENTS = 50
 RUN_SECONDS = 300  # no single run of redis-benchmark may take longer
+LEAST_REQUESTS = 10_000  # redis-benchmark counts milliseconds: with none, its rate is infinite
 KEYS = "keys"
 PIPELINED_MORE = 8  # a pipelined run takes this many times the requests, so that it lasts about as long
 
@@ -90,7 +91,8 @@ def prepare(server: Server, test: str, requests: int, keys: int) -> None:
 
 
 def benchmark(server: Server, test: str, depth: int, requests: int, keys: int, clients: int = CLIENTS) -> Run:
-    """Runs one test; raises subprocess.SubprocessError when it fails or takes too long."""
+    """Runs one test, of LEAST_REQUESTS at least; raises subprocess.SubprocessError when it fails or takes too long."""
+    requests = max(requests, LEAST_REQUESTS)
     before = cpu_seconds(server)
     done = subprocess.run(
         [

@@ -30,12 +30,16 @@ cdef enum:
 cdef enum:
     REQUEST_COMMAND = 1   # of a client
     REQUEST_INTERNAL = 2  # of the acceptor's own; argument 0 names an internal command
+    REQUEST_MARKER = 3    # a Marker: here the ring waits for a leased request (workers/leases.pxd); leaves no reply
     REPLY_WHOLE = 1       # `length` bytes of RESP
     REPLY_PIECE = 2       # some of them: a PieceHeader, then the bytes (workers/pieces.pxd)
+    REPLY_AGAIN = 3       # nothing was done: the acceptor sends the request again
+    REPLY_BLOCKED = 4     # nothing was done: the client waits for one of its keys
 
 cdef enum:                # flags of both records
     NO_TOUCH = 1          # CLIENT NO-TOUCH: do not set the access clock
     IN_SEGMENT = 2        # the body lies in a segment; behind the header is its SegmentName
+    LEASED = 4            # a request of several shards: at its end are its Participants
 
 cdef struct RingHeader:
     uint64_t magic
@@ -57,13 +61,22 @@ cdef struct RequestRecord:
     uint64_t token          # connection: epoch << 48 | generation << 24 | slot
     uint64_t sequence       # of the request in its connection
     uint64_t hash           # XXH3 of the first key of this part (0 when there is none)
-    uint32_t part           # part number of a split command, else 0
+    uint16_t part           # part number of a split command, else 0
+    uint16_t participants   # LEASED: shards beside the one that executes it
     uint32_t argc
     uint16_t database
     uint8_t resp            # 2 or 3
     uint8_t flags
     uint32_t bytes          # of lengths and arguments together; 0 when they lie in a segment
     # uint32_t lengths[argc], then the arguments back to back
+
+cdef struct Participant:
+    uint64_t shard          # ascending; each is above the executor's
+    uint64_t marker         # where its marker begins in the same acceptor's ring to it
+
+cdef struct Marker:
+    uint64_t executor       # the shard whose worker executes the request
+    uint64_t position       # the request's end in the same acceptor's ring to it
 
 cdef struct ReplyRecord:
     uint32_t size
