@@ -11,6 +11,9 @@ static inline uint64_t atomic_load_relaxed(const uint64_t *word) { return __atom
 static inline void atomic_store_release(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
 static inline void atomic_store_relaxed(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
 static inline uint64_t atomic_add(uint64_t *word, uint64_t value) { return __atomic_fetch_add(word, value, __ATOMIC_RELAXED); }
+static inline uint64_t atomic_or(uint64_t *word, uint64_t bits) { return __atomic_fetch_or(word, bits, __ATOMIC_ACQ_REL); }
+static inline uint64_t atomic_exchange(uint64_t *word, uint64_t value) { return __atomic_exchange_n(word, value, __ATOMIC_ACQ_REL); }
+static inline int atomic_swap_if(uint64_t *word, uint64_t expected, uint64_t value) { return __atomic_compare_exchange_n(word, &expected, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE); }
 static inline void atomic_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void compiler_barrier(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
 static inline void prefetch(const void *address) { __builtin_prefetch(address); }

@@ -37,7 +37,7 @@ from shardkv.hashing import SECRET_BYTES
 FORMAT_VERSION = 4
 RECORD_BYTES = 1024
 
-ARENA_VERSION = 4
+ARENA_VERSION = 5
 ARENA_MAGIC = 0x0076_6B64_7261_6873
 # magic, version, shard, shards, file_size, secret, generation
 HEAD = struct.Struct(f"<QIII4xQ40x{SECRET_BYTES}sQ")

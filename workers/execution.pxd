@@ -26,6 +26,7 @@ from workers.call cimport Call
 from workers.memory.arena cimport Arena
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport Handler
+from workers.transaction cimport Transaction
 
 cdef enum Outcome:
     COMPLETED
@@ -36,6 +37,7 @@ cdef class Execution:
     cdef readonly int index             # of the shard
     cdef readonly Arena arena
     cdef readonly Keyspace keyspace
+    cdef readonly Transaction transaction
     cdef readonly ControlPage page
     cdef Call call
     cdef ProcessBlock *block

@@ -33,6 +33,7 @@ cdef class Execution:
         registered ones by name."""
         cdef Handler handler
         self.index, self.arena, self.keyspace, self.page = assignment["index"], arena, keyspace, page
+        self.transaction = Transaction(arena)
         self.call = Call(Shard(self.index, arena, keyspace), self)
         self.block = page.worker(self.index)
         self.commands = page.worker_commands(self.index)
@@ -66,12 +67,12 @@ cdef class Execution:
         cdef Outcome outcome
         self.lend_ring(pair, record)
         self.expired_before = self.keyspace.expired
-        self.arena.begin(acceptor, position)
+        self.transaction.begin(acceptor, position)
         failed = self.run_handler(pair, record)
         if failed:
             self.undo()
-            self.arena.begin(acceptor, position)
-        self.changed |= self.arena.header.journal_used != 0
+            self.transaction.begin(acceptor, position)
+        self.changed |= self.transaction.changed()
         outcome = self.complete(pair, acceptor, record, position)
         done = outcome != GOES_IN_PIECES
         failed |= outcome == REFUSED
@@ -92,7 +93,7 @@ cdef class Execution:
 
     cdef int answer_error(self, RingPair pair, int acceptor, RequestRecord *record, str text) except -1:
         cdef uint64_t position = pair.request.next + record.size
-        self.arena.begin(acceptor, position)
+        self.transaction.begin(acceptor, position)
         self.fail(pair, record, text)
         self.complete(pair, acceptor, record, position)
         self.drop_segment(record)
@@ -105,8 +106,8 @@ cdef class Execution:
         cdef uint64_t position = pair.request.next + record.size
         if not pieces.append(&pair.reply, record, position, min(room, <uint64_t>RING_INLINE_MAX) & ~<uint64_t>7):
             return False
-        self.arena.begin(acceptor, position)
-        self.arena.commit()
+        self.transaction.begin(acceptor, position)
+        self.transaction.commit()
         del self.in_pieces[acceptor]
         self.drop_segment(record)
         ring_advance(&pair.request, record.size)
@@ -195,7 +196,7 @@ cdef class Execution:
 
     cdef int undo(self) except -1:
         """Undoes what the request did; its transaction is closed."""
-        self.arena.rollback()
+        self.transaction.rollback()
         self.keyspace.expired = self.expired_before
         self.block.counters[<int>ROLLBACKS] += 1
         return 0
@@ -206,10 +207,10 @@ cdef class Execution:
         """Appends the record of the call's reply and commits. Where there is no room for the reply's segment, a request
         that can be executed again has begun to go in pieces, any other has been undone."""
         cdef uint64_t begun = pair.reply.next
-        cdef bint again = self.arena.header.journal_used == 0 or self.may_repeat(record)
+        cdef bint again = not self.transaction.changed() or self.may_repeat(record)
         try:
             self.respond(pair, record, position)
-            self.arena.commit()
+            self.transaction.commit()
             self.reply_segment = None
             return COMPLETED
         except OutOfMemory:  # for the segment, or for the journal of the frees
@@ -223,9 +224,9 @@ cdef class Execution:
         elif not lies_in_ring(self.call._reply):
             self.begin_pieces(acceptor)
             return GOES_IN_PIECES
-        self.arena.begin(acceptor, position)
+        self.transaction.begin(acceptor, position)
         self.respond(pair, record, position)
-        self.arena.commit()
+        self.transaction.commit()
         return COMPLETED if again else REFUSED
 
     cdef bint may_repeat(self, RequestRecord *record) noexcept:

@@ -76,12 +76,20 @@ cdef class Arena(Slabs):
         an existing arena. `fresh` says that no request ring outlived the last user: everything is checked
         and the commit words are zeroed. Raises ArenaError with one line that tells what to do.
         """
+        arena = Arena.attach(path, shard, shards, True, capacity)
+        arena.take_over(fresh)
+        return arena
+
+    @staticmethod
+    def attach(path: str, shard: int, shards: int, own: bool, capacity: int | None = None) -> Arena:
+        """Maps the arena at `path`, and changes nothing. Ours to take over (`own`) it is made if there is none, and its
+        open journal is looked at. Raises ArenaError with one line that tells what to do."""
         try:
-            if not os.path.exists(path):
+            if own and not os.path.exists(path):
                 if capacity is None:
                     capacity = default_capacity(os.path.dirname(path) or ".")
                 Arena._create(path, shard, shards, capacity)
-            return Arena._attach(path, shard, shards, fresh)
+            return Arena._attach(path, shard, shards)
         except OutOfMemory:
             raise ArenaError(f"no room for arena {path}: free some space there or choose another arena-dir") from None
         except OSError as error:
@@ -112,6 +120,7 @@ cdef class Arena(Slabs):
             header.version = ARENA_VERSION
             header.shard = shard
             header.shards = shards
+            header.journal_shard = shard
             header.file_size = size
             header.journal_start = HEADER_BYTES
             header.journal_limit = journal
@@ -132,7 +141,7 @@ cdef class Arena(Slabs):
             arena.close()
 
     @staticmethod
-    def _attach(path: str, shard: int, shards: int, fresh: bool) -> Arena:
+    def _attach(path: str, shard: int, shards: int) -> Arena:
         cdef Arena arena = Arena()
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         status = os.fstat(fd)
@@ -144,8 +153,14 @@ cdef class Arena(Slabs):
         if fault:
             raise ArenaError(f"arena {path} {fault}")
         arena.infos = <PageInfo *>(arena.base + arena.header.pages_start)
-        arena.recover(fresh)
         return arena
+
+    def take_over(self, fresh: bool) -> None:
+        """Rolls back what a death left open, when nobody has the arena on lease. Raises ArenaError, as `open` does."""
+        try:
+            self.recover(fresh)
+        except OutOfMemory:
+            raise ArenaError(f"no room for arena {self.path}: free some space there") from None
 
     cdef int map_file(self, object path, int fd, uint64_t size) except -1:
         """Takes the descriptor over and maps `size` bytes."""
@@ -203,7 +218,9 @@ cdef class Arena(Slabs):
             or header.journal_slot >= COMMIT_SLOTS
         ):
             return damage.format("journal or heap out of bounds")
-        if self.journal_open():
+        if header.journal_shard >= shards or header.lock > shards:
+            return damage.format(f"shard {header.journal_shard} decides, {header.lock} has the lock")
+        if header.journal_shard == shard and self.journal_open():
             fault = self.journal_fault()
             if fault:
                 return damage.format(fault)
@@ -256,6 +273,11 @@ cdef class Arena(Slabs):
             memset(header.commit, 0, sizeof(header.commit))
             header.journal_position = 0
         return 0
+
+    cdef void forget_private(self) noexcept:
+        self.forget()
+        self.forget_saved()
+        self.ready_journal(min(journal_reserve(self.header.backed_pages), self.header.journal_limit))
 
     # -- for the owner
 

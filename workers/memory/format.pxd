@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from shardkv.hashing cimport SECRET_BYTES
 
 cdef enum:
-    ARENA_VERSION = 4
+    ARENA_VERSION = 5
     COMMIT_SLOTS = 64
     COMMIT_INTERNAL = 63        # the worker's own work
     COMMIT_EXPIRY = 62          # … and of that, the expiry of keys and fields: who dies in it names it
@@ -69,8 +69,15 @@ cdef struct ArenaHeader:
     uint64_t journal_used
     uint64_t journal_slot
     uint64_t journal_position
+    uint64_t journal_shard      # whose commit words decide on it: the arena's own shard, or that which has it on lease
     uint64_t backed_pages       # pages below it are backed, save those of UNBACKED runs
     uint64_t commit[64]
+    # Not journalled either: workers/leases.pxd, on a cache line of their own.
+    uint64_t _line0[16]
+    uint64_t lock               # 0 = free, else 1 + the shard whose worker holds it
+    uint64_t wanted             # a bit (shard & 63) for each worker that waits for the lock
+    uint64_t user               # 1 + the shard whose worker had the lock last
+    uint64_t _line1[13]
     # Journalled from here on.
     uint64_t used_bytes         # bytes in live blocks, as allocated (class sizes)
     uint64_t top_page           # first heap page never used, or not any more; the run before it is not free

@@ -11,19 +11,23 @@ Invariants
  1. An entry is complete, then `journal_used` covers it, then the caller may change the bytes: compiler barriers keep
     that order, which is all that is needed against our own death (memory in a shared mapping outlives the process as
     the processor last saw it).
- 2. journal_slot and journal_position change only while journal_used is 0. The journal is open iff journal_used > 0
-    and commit[journal_slot] != journal_position; so `begin` must name a position other than the slot's last. The two
-    words name the transaction from `begin` until its commit or rollback: who dies in it is known even if it has saved
-    nothing.
+ 2. journal_slot, journal_position and journal_shard change only while journal_used is 0. The journal is open iff
+    journal_used > 0 and commit[journal_slot] != journal_position, in the arena of journal_shard; so `begin` must
+    name a position other than the slot's last. The words name the transaction from `begin` until its commit or
+    rollback: who dies in it is known even if it has saved nothing. journal_shard is the arena's own but while a
+    transaction of another shard's worker is under way in it (workers/transaction.pxd).
  3. Undoing reads the journal and writes elsewhere: after a death while undoing all is undone again.
  4. Pages are touched only after `provide` said they are there.
  5. Within a transaction the first save of some bytes is what counts. Who remembers having saved them need not do it
     again: `transaction` tells one transaction from all others of this process.
  6. `fresh` is the root of a table that this transaction has made, root and all, or 0. What it is made of is given back
-    by a rollback, so nothing in it is saved. `begin` forgets it; so must whatever undoes a part of a transaction.
+    by a rollback, so nothing in it is saved. `begin` forgets it, and so does `mark`.
  7. The first `journal_reserve(backed_pages)` bytes of the journal are provided from the arena's making to its end, a
     part of the heap that grows with it: the heap grows only where the journal can. So in a full file system whatever
     writes no more than that still works. The bound is stated in arena.pxd.
+ 8. A part of a transaction can be undone: all since `mark`. Behind a mark nothing is known to have been saved, and
+    nothing to be fresh, so that the journal behind it restores what was there then. A death while undoing a part undoes
+    all, as the journal is only then as short as at the mark.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -83,7 +87,7 @@ cdef class Journal:
     cdef Chunks chunks
     cdef readonly uint32_t slot         # what `begin` named
     cdef uint64_t position
-    cdef uint64_t transaction           # counts `begin`
+    cdef uint64_t transaction           # counts `begin`, and `mark`
     cdef uint64_t fresh
 
     cdef int provide(self, uint64_t offset, uint64_t length) except -1          # OutOfMemory when there is no room
@@ -93,11 +97,15 @@ cdef class Journal:
     cdef int provide_journal_to(self, uint64_t length) except -1
     cdef void ready_journal(self, uint64_t length) noexcept                     # so much of it is provided
     cdef void close_journal(self) noexcept                                      # after commit or undo
-    cdef bint journal_open(self) noexcept
+    cdef bint journal_open(self) noexcept                                       # of a transaction of our own shard's
+    cdef bint open_under(self, const ArenaHeader *decider) noexcept             # … of that shard's
     cdef void undo(self) noexcept
+    cdef void undo_down_to(self, uint64_t used) noexcept                        # … what was saved since then
     cdef object journal_fault(self)                                             # None, or what is wrong with it
 
     cdef void begin(self, uint32_t slot, uint64_t position) noexcept
+    cdef void begin_for(self, uint64_t shard, uint32_t slot, uint64_t position) noexcept    # … which that shard decides
+    cdef void forget_saved(self) noexcept                                       # what comes next is saved again
     cdef int save(self, uint64_t offset, uint64_t length) except -1
     cdef int save_unsaved(self, uint64_t offset, uint64_t length) except -1
     cdef int append(self, uint64_t offset, uint64_t length) except -1

@@ -117,11 +117,18 @@ cdef class Journal:
         """Names the commit of the transaction that begins; `position` differs from the last one committed to `slot`."""
         self.slot = slot
         self.position = position
-        self.transaction += 1
-        self.fresh = 0
+        self.forget_saved()
         self.header.journal_slot = slot
         self.header.journal_position = position
         compiler_barrier()
+
+    cdef void begin_for(self, uint64_t shard, uint32_t slot, uint64_t position) noexcept:
+        self.header.journal_shard = shard
+        self.begin(slot, position)
+
+    cdef void forget_saved(self) noexcept:
+        self.transaction += 1
+        self.fresh = 0
 
     cdef int save(self, uint64_t offset, uint64_t length) except -1:
         """Keeps the old content of reachable bytes about to change. Raises OutOfMemory when the journal cannot grow."""
@@ -260,21 +267,27 @@ cdef class Journal:
             self.chunks.items, self.chunks.size, self.chunks.used = NULL, 0, 0
 
     cdef bint journal_open(self) noexcept:
+        return self.open_under(self.header)
+
+    cdef bint open_under(self, const ArenaHeader *decider) noexcept:
         cdef ArenaHeader *header = self.header
-        return header.journal_used > 0 and header.commit[header.journal_slot] != header.journal_position
+        return header.journal_used > 0 and decider.commit[header.journal_slot] != header.journal_position
 
     cdef void undo(self) noexcept:
         """Puts the saved bytes back, newest first, and closes the journal."""
+        self.undo_down_to(0)
+        self.close_journal()
+
+    cdef void undo_down_to(self, uint64_t least) noexcept:
         cdef char *journal = self.base + self.header.journal_start
         cdef uint64_t used = self.header.journal_used
         cdef uint64_t word, length
-        while used:
+        while used > least:
             word = (<uint64_t *>(journal + used - 8))[0]
             length = word & 0xFFFF
             used -= 8 + padded(length)
             memcpy(self.base + (word >> 16), journal + used, length)
             crash_point()
-        self.close_journal()
 
     cdef object journal_fault(self):
         """Checks every entry as `undo` would read it, before it is believed."""

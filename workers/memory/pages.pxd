@@ -51,6 +51,7 @@ cdef class PageHeap(Journal):
     cdef int release_run(self, uint64_t page, uint64_t pages) except -1
     cdef bint give_back(self) except -1                             # a step, in a transaction; 1 = more to do
     cdef void settle_pages(self, bint committed) noexcept           # after commit or rollback
+    cdef void punch_taken(self, size_t first) noexcept              # what was taken since is given up again
 
     cdef PageInfo *edit(self, uint64_t page) except NULL            # saved, to be changed
     cdef int link_run(self, uint64_t page, uint64_t pages, int backing) except -1

@@ -10,7 +10,7 @@ from workers.memory.format cimport (
     PAGE_SHIFT,
     UNBACKED,
 )
-from workers.memory.journal cimport crash_point, journal_reserve, vector_push
+from workers.memory.journal cimport Vector, crash_point, journal_reserve, vector_push
 
 from shardkv.errors import OutOfMemory
 
@@ -248,6 +248,13 @@ cdef class PageHeap(Journal):
         self.released.size = 0
         self.backed_below = <uint64_t>-1
         self.borrowed = False
+
+    cdef void punch_taken(self, size_t first) noexcept:
+        cdef Vector *spans = &self.taken
+        cdef size_t i
+        for i in range(first, spans.size, 2):
+            self.punch(self.header.heap_start + (spans.items[i] << PAGE_SHIFT), spans.items[i + 1] << PAGE_SHIFT)
+        spans.size = first
 
     cdef void lower_backed(self, uint64_t page) noexcept:
         """Leaves what is backed from `page` on to `give_back`."""

@@ -39,6 +39,13 @@ cdef struct Cursor:
     uint64_t size
     uint64_t saved              # the transaction that has saved the word; 0 = none
 
+cdef struct Mark:
+    # Where a transaction stood: all since then can be undone.
+    uint64_t journal_used
+    size_t frees
+    size_t taken
+    int64_t used_delta
+
 cdef SizeClass size_classes[72]
 cdef int class_of(uint64_t length) noexcept nogil       # length <= SMALL_MAX
 cdef uint64_t full_word(SizeClass *shape, uint32_t word) noexcept nogil     # a bitmap's word, all blocks free
@@ -62,6 +69,13 @@ cdef class Slabs(PageHeap):
     cdef uint64_t good_size(self, uint64_t length) noexcept
     cdef int commit(self) except -1
     cdef int rollback(self) except -1
+    # The steps of a commit, for who commits in several arenas at once (workers/transaction.pxd): `prepare` may raise
+    # OutOfMemory, `decide` is the committing store, `finish` closes the journal of what has been decided.
+    cdef int prepare(self) except -1
+    cdef void decide(self) noexcept
+    cdef void finish(self) noexcept
+    cdef Mark mark(self) noexcept
+    cdef void undo_to(self, const Mark *mark) noexcept
 
     cdef uint64_t alloc_run(self, uint64_t length) except 0
     cdef int refill(self, int size_class) except -1

@@ -1,7 +1,7 @@
 """Blocks of the size classes, and commit and rollback: see slabs.pxd."""
 from libc.stdlib cimport free as free_memory
 from libc.string cimport memset
-from shardkv.atomic cimport atomic_store_release
+from shardkv.atomic cimport atomic_store_release, compiler_barrier
 from workers.memory.format cimport CLASSES, PAGE_BYTES, PAGE_SHIFT, RUN, RUN_TAIL, SLAB, PageInfo, SlabList
 from workers.memory.journal cimport crash_point, vector_push
 
@@ -272,25 +272,52 @@ cdef class Slabs(PageHeap):
 
     cdef int commit(self) except -1:
         """Applies the frees and commits. Raises OutOfMemory with the transaction still open, to be rolled back."""
-        cdef bint changed
+        self.prepare()
+        self.decide()
+        self.finish()
+        return 0
+
+    cdef int prepare(self) except -1:
         if self.frees.size:
             self.apply_frees()
         if self.borrowed and self.used_delta > 0:
             raise OutOfMemory(f"{self.path}: no room but what is kept for deleting")
-        changed = self.header.journal_used > 0
-        if changed:
-            if self.used_delta:
-                self.set_word(&self.header.used_bytes, self.header.used_bytes + self.used_delta)
+        if self.used_delta and self.header.journal_used:
+            self.set_word(&self.header.used_bytes, self.header.used_bytes + self.used_delta)
+        return 0
+
+    cdef void decide(self) noexcept:
         crash_point()
         atomic_store_release(&self.header.commit[self.slot], self.position)
         crash_point()
-        if changed:
+
+    cdef void finish(self) noexcept:
+        if self.header.journal_used:
             self.close_journal()
             crash_point()
             self.frees.size = 0
             self.used_delta = 0
             self.settle_pages(True)
-        return 0
+
+    cdef Mark mark(self) noexcept:
+        """Where the transaction stands now, for `undo_to`."""
+        cdef Mark mark
+        self.forget_saved()
+        mark.journal_used, mark.frees = self.header.journal_used, self.frees.size
+        mark.taken, mark.used_delta = self.taken.size, self.used_delta
+        return mark
+
+    cdef void undo_to(self, const Mark *mark) noexcept:
+        """Undoes what the transaction did since the mark, and goes on."""
+        self.undo_down_to(mark.journal_used)
+        compiler_barrier()
+        self.header.journal_used = mark.journal_used
+        compiler_barrier()
+        memset(self.cursors, 0, sizeof(self.cursors))
+        self.forget_saved()
+        self.frees.size = mark.frees
+        self.used_delta = mark.used_delta
+        self.punch_taken(mark.taken)
 
     cdef int rollback(self) except -1:
         """Restores every reachable byte to what it was at `begin`."""
