@@ -5,6 +5,8 @@
     worker, ROOM           the head of a reply ring too full to go on     its acceptor, when it released replies
     acceptor, RECORDS      the tail of a reply ring                       its worker's `publish`
     acceptor, ROOM         the head of a request ring, for clients   its worker's `publish`, behind the reply's tail
+    worker, LEASE          a request that is to be decided, a lock,  the worker that decides it, has the lock, or arrives
+                           or a participant (workers/leases.pxd)
 
 `ProcessBlock.sleeping` tells for which of them a process may be blocked; 0: it is awake.
 
@@ -35,6 +37,7 @@ cdef enum:
     AWAKE = 0
     SLEEPS_FOR_RECORDS = 1
     SLEEPS_FOR_ROOM = 2
+    SLEEPS_FOR_LEASE = 4
 
 cdef uint64_t delaying        # 0 but in tests
 cdef uint64_t dying           # in tests: the delay point, counted from now on, at which the process kills itself

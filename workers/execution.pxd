@@ -23,6 +23,7 @@ from shardkv.ring cimport RequestRecord, RingPair
 from shardkv.segment cimport Segment, SegmentStore
 from shardkv.stats cimport CommandBlock, ControlPage, ProcessBlock
 from workers.call cimport Call
+from workers.leases cimport Leases
 from workers.memory.arena cimport Arena
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport Handler
@@ -38,6 +39,7 @@ cdef class Execution:
     cdef readonly Arena arena
     cdef readonly Keyspace keyspace
     cdef readonly Transaction transaction
+    cdef readonly Leases leases         # what it holds are the arenas of the request now executing
     cdef readonly ControlPage page
     cdef Call call
     cdef ProcessBlock *block
@@ -60,6 +62,10 @@ cdef class Execution:
     cdef bint send_piece(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t room) except -1
     # Answers a request with this error instead of executing it.
     cdef int answer_error(self, RingPair pair, int acceptor, RequestRecord *record, str text) except -1
+    # Has the acceptor send a leased request again: nothing was done.
+    cdef int put_off(self, RingPair pair, int acceptor, RequestRecord *record) except -1
+    cdef int take_part(self, RequestRecord *record) except -1
+    cdef int leave_part(self) except -1
     cdef int drop_segment(self, RequestRecord *record) except -1
 
     cdef int lend_ring(self, RingPair pair, RequestRecord *record) except -1

@@ -8,17 +8,21 @@ from libc.stdlib cimport calloc, free
 from shardkv.atomic cimport ticks
 from shardkv.resp cimport Reply, Stretch
 from shardkv.ring cimport (
-    IN_SEGMENT, NO_TOUCH, REPLY_ROOM, REPLY_WHOLE, REQUEST_INTERNAL, RING_INLINE_MAX, ReplyRecord, SegmentName,
+    IN_SEGMENT, LEASED, NO_TOUCH, REPLY_AGAIN, REPLY_ROOM, REPLY_WHOLE, REQUEST_INTERNAL, RING_INLINE_MAX, Participant, ReplyRecord,
+    SegmentName,
     reply_begin, ring_advance, ring_append, ring_reserve, ring_room,
 )
 from shardkv.segment cimport WORKER_OWNER
 from shardkv.stats cimport CHANGES, COMMANDS_MAX, ROLLBACKS, USED_MEMORY, count_call
 
+from workers.call cimport Shard
+from workers.leases cimport Leases
 from workers.pieces cimport Pieces
+from workers.transaction cimport Transaction
 
 from shardkv.errors import ARENA_FULL, OUT_OF_MEMORY, CommandError, OutOfMemory
 from shardkv.segment import SegmentError, no_segment
-from workers.call import BadRecord, Shard
+from workers.call import BadRecord
 
 
 cdef inline bint lies_in_ring(Reply reply) noexcept:
@@ -34,7 +38,8 @@ cdef class Execution:
         cdef Handler handler
         self.index, self.arena, self.keyspace, self.page = assignment["index"], arena, keyspace, page
         self.transaction = Transaction(arena)
-        self.call = Call(Shard(self.index, arena, keyspace), self)
+        self.leases = Leases(assignment, page, arena, keyspace)
+        self.call = Call(self.leases.home, self)
         self.block = page.worker(self.index)
         self.commands = page.worker_commands(self.index)
         self.segments = SegmentStore(assignment["folder"], WORKER_OWNER | self.index, assignment["epoch"])
@@ -66,6 +71,7 @@ cdef class Execution:
         cdef bint failed, done
         cdef Outcome outcome
         self.lend_ring(pair, record)
+        self.take_part(record)
         self.expired_before = self.keyspace.expired
         self.transaction.begin(acceptor, position)
         failed = self.run_handler(pair, record)
@@ -74,6 +80,7 @@ cdef class Execution:
             self.transaction.begin(acceptor, position)
         self.changed |= self.transaction.changed()
         outcome = self.complete(pair, acceptor, record, position)
+        self.leave_part()
         done = outcome != GOES_IN_PIECES
         failed |= outcome == REFUSED
         if done:
@@ -90,6 +97,40 @@ cdef class Execution:
             count_call(&self.commands[record.command], now - self.tick, failed)
         self.tick = now
         return done
+
+    cdef int take_part(self, RequestRecord *record) except -1:
+        """Has the arenas on lease take part in what a leased request does."""
+        cdef Shard shard
+        if record.flags & LEASED:
+            self.transaction.take_part([shard.arena for shard in self.leases.taken])
+            for shard in self.leases.taken:
+                shard.keyspace.touch = not record.flags & NO_TOUCH
+                shard.keyspace.changes = 0
+        return 0
+
+    cdef int leave_part(self) except -1:
+        """Counts what was done in arenas on lease with our own, and parts from them."""
+        cdef Shard shard
+        if self.transaction.lent is not None:
+            for shard in self.leases.taken:
+                self.keyspace.expired += shard.keyspace.expired
+                self.keyspace.swept += shard.keyspace.swept
+                self.keyspace.changes += shard.keyspace.changes
+                shard.keyspace.expired = shard.keyspace.swept = 0
+            self.transaction.take_part(None)
+        return 0
+
+    cdef int put_off(self, RingPair pair, int acceptor, RequestRecord *record) except -1:
+        cdef uint64_t position = pair.request.next + record.size
+        cdef ReplyRecord *answer = <ReplyRecord *>ring_reserve(&pair.reply, REPLY_ROOM)
+        self.transaction.begin(acceptor, position)
+        reply_begin(answer, record, position, REPLY_AGAIN, 0)
+        answer.length = 0
+        ring_append(&pair.reply, answer.size)
+        self.transaction.commit()
+        self.drop_segment(record)
+        ring_advance(&pair.request, record.size)
+        return 0
 
     cdef int answer_error(self, RingPair pair, int acceptor, RequestRecord *record, str text) except -1:
         cdef uint64_t position = pair.request.next + record.size
@@ -151,12 +192,13 @@ cdef class Execution:
     cdef int take_arguments(self, RequestRecord *record) except -1:
         cdef const char *body = <const char *>record + sizeof(RequestRecord)
         cdef const SegmentName *name = <const SegmentName *>body
+        cdef uint64_t around = sizeof(RequestRecord) + record.participants * sizeof(Participant)
         if record.flags & IN_SEGMENT:
-            if record.size < sizeof(RequestRecord) + sizeof(SegmentName):
+            if record.size < around + sizeof(SegmentName):
                 raise BadRecord("no room for a segment's name")
             self.request_segment = self.segments.open(name.id, name.size)
             self.call.parse_places(self.request_segment.address, name.size, name.table, record.argc)
-        elif record.bytes > record.size - sizeof(RequestRecord):
+        elif record.size < around or record.bytes > record.size - around:
             raise BadRecord("arguments do not fit in their record")
         else:
             self.call.parse(body, record.bytes, record.argc)
@@ -195,9 +237,13 @@ cdef class Execution:
         return 0
 
     cdef int undo(self) except -1:
+        cdef Shard shard
         """Undoes what the request did; its transaction is closed."""
         self.transaction.rollback()
         self.keyspace.expired = self.expired_before
+        if self.transaction.lent is not None:
+            for shard in self.leases.taken:
+                shard.keyspace.expired = shard.keyspace.swept = 0
         self.block.counters[<int>ROLLBACKS] += 1
         return 0
 

@@ -17,14 +17,21 @@ Invariants
  3. A full reply ring stops only its own acceptor's requests. The loop never waits for a client or an acceptor.
  4. It blocks as shardkv/sleep.pxd says, and looks for a moment first, while that pays (shardkv/polling.pxd).
  5. It listens to the supervisor in every tick, also when it never blocks.
+ 6. Requests and the worker's own work are executed while it holds its arena's lock, and only then. A ring whose next
+    record is a marker, or a leased request whose turn has not come, waits by itself (workers/leases.pxd).
 
 What happens to a ring after a death is in recovery.pxd, the worker's own work in housekeeping.pxd.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from shardkv.polling cimport Polling
-from shardkv.ring cimport RingPair
+from shardkv.ring cimport RequestRecord, RingPair
 from workers.execution cimport Execution
 from workers.housekeeping cimport Housekeeping
+
+cdef enum Turn:
+    HAS_TO_WAIT
+    HAS_ITS_TURN
+    SENT_AGAIN
 
 cdef class Worker(Execution):
     cdef readonly int acceptors
@@ -46,12 +53,15 @@ cdef class Worker(Execution):
 
     cdef int take_over(self) except -1
     cdef int serve(self, int acceptor) except -1
+    cdef bint pass_marker(self, RingPair pair, int acceptor, RequestRecord *record) except -1
+    cdef Turn lease(self, RingPair pair, int acceptor, RequestRecord *record) except? HAS_TO_WAIT
     cdef int serve_piece(self, RingPair pair, int acceptor) except -1
     cdef int publish(self, RingPair pair, int acceptor) except -1
     cdef int sleep(self) except -1
     cdef int _watch(self, int fd, uint32_t events) except -1
     cdef int _set_clock(self) except -1
-    cdef bint _look(self) noexcept
-    cdef bint _has_requests(self) noexcept
+    cdef bint _look(self) except -1
+    cdef bint _has_requests(self) except -1
+    cdef uint64_t _waits_for(self, int acceptor) except? 0xFF
     cdef bint _may_sleep(self) except -1
     cdef int _listen(self) except -1

@@ -7,12 +7,18 @@ from libc.stdint cimport uint64_t
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec, clockid_t
 from posix.unistd cimport close
 
-from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks
-from shardkv.ring cimport REPLY_ROOM, RequestRecord, ring_peek, ring_publish, ring_release, ring_room
+from shardkv.atomic cimport (
+    atomic_fence, atomic_load_acquire, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks,
+)
+from shardkv.ring cimport (
+    LEASED, REPLY_ROOM, REQUEST_MARKER, RequestRecord, Ring, ring_advance, ring_behind, ring_peek, ring_publish,
+    ring_release, ring_room,
+)
 from shardkv.polling cimport pause, poll_begin, poll_configure, poll_found, poll_gave_up, poll_woken, poll_yield
 from shardkv.segment cimport free_some, named_replies
 from shardkv.sleep cimport (
-    SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, delay_point, fall_asleep, longest_sleep, stay_awake, wake_if,
+    SLEEPS_FOR_LEASE, SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, delay_point, fall_asleep, longest_sleep, stay_awake,
+    wake_if,
 )
 from shardkv.stats cimport WAKE_UPS, ControlPage
 from workers.ahead cimport AHEAD, look_ahead
@@ -39,6 +45,7 @@ cdef extern from "<sys/epoll.h>" nogil:
 
 cdef enum:
     BATCH = 4 * AHEAD         # requests of one ring before the next ring has its turn
+    LEASE_MS = 10             # the longest sleep for a lease: who hangs wakes nobody
     SPINS = 32                # looks at the rings between two system calls
 
 
@@ -46,6 +53,14 @@ cdef int64_t clock_ms(clockid_t clock) noexcept nogil:
     cdef timespec now
     clock_gettime(clock, &now)
     return now.tv_sec * 1000 + now.tv_nsec // 1000000
+
+
+cdef bint has_more(Ring *ring, RequestRecord *record) noexcept:
+    """Whether anything but markers lies behind a marker."""
+    cdef uint64_t position = ring.next
+    while record != NULL and record.kind == REQUEST_MARKER:
+        record = <RequestRecord *>ring_behind(ring, <char *>record, &position)
+    return record != NULL
 
 
 cdef class Worker(Execution):
@@ -102,17 +117,24 @@ cdef class Worker(Execution):
         cdef int acceptor, worked
         cdef int64_t uptime_ms
         self._set_clock()
+        self.leases.hold()  # it is ours since `take_home`
         self.take_over()
+        self.leases.give_back()
         self.channel.send({"type": "ready"})
         while True:
             self._set_clock()
             if atomic_load_relaxed(&self.page.header.settings_version) != self.settings_version:
                 self.take_settings()
             worked = 0
-            for acceptor in range(self.acceptors):
-                worked += self.serve(acceptor)
             uptime_ms = clock_ms(CLOCK_MONOTONIC)
-            worked += self.housekeeping.step(uptime_ms) + free_some()
+            if self.leases.hold():
+                for acceptor in range(self.acceptors):
+                    worked += self.serve(acceptor)
+                worked += self.housekeeping.step(uptime_ms)
+                self.leases.give_back()
+            else:
+                self.changed = True
+            worked += free_some()
             if uptime_ms >= self.next_listen:
                 self._listen()
             if not worked:
@@ -140,6 +162,7 @@ cdef class Worker(Execution):
                 name = self.names.get(refused, "?")
                 self.log.warning(f"a request '{name}' killed its worker again and again: it gets an error")
             self.publish(pair, acceptor)
+        self.leases.wake_all()
         self.segments.sweep(named_replies(self.pairs))
         if self.arena.interrupted_slot == COMMIT_EXPIRY or self.arena.interrupted_slot == COMMIT_INTERNAL:
             self.housekeeping.count_death(self.arena.interrupted_slot, weight, clock_ms(CLOCK_MONOTONIC))
@@ -148,10 +171,11 @@ cdef class Worker(Execution):
     # -- requests
 
     cdef int serve(self, int acceptor) except -1:
-        """Executes a batch of one acceptor's requests and publishes the replies; returns how many."""
+        """Executes a batch of one acceptor's requests and publishes the replies; returns how many records are done."""
         cdef RingPair pair = <RingPair>self.pairs[acceptor]
         cdef RequestRecord *record
-        cdef int done = 0
+        cdef int done = 0, looked = 0
+        cdef Turn turn
         if self.in_pieces and acceptor in self.in_pieces:
             return self.serve_piece(pair, acceptor)
         while done < BATCH:
@@ -160,17 +184,53 @@ cdef class Worker(Execution):
                 if pair.request.corrupt:
                     raise BadRecord(f"request ring of acceptor {acceptor} holds a record that does not fit")
                 break
+            if record.kind == REQUEST_MARKER:
+                if not self.pass_marker(pair, acceptor, record):
+                    break
+                done += 1
+                continue
             if ring_room(&pair.reply) < REPLY_ROOM:
                 break
-            if done % AHEAD == 0:
+            turn = self.lease(pair, acceptor, record)
+            if turn == HAS_TO_WAIT:
+                break
+            if turn == SENT_AGAIN:
+                done += 1
+                continue
+            if looked % AHEAD == 0:
                 look_ahead(self.keyspace, self.members, &pair.request, record)
                 self.tick = ticks()
             done += 1
-            if not self.execute(pair, acceptor, record):
+            looked += 1
+            if not self.execute(pair, acceptor, record) or self.leases.wanted():
                 break
+        self.leases.give_back_taken()
         if done:
             self.publish(pair, acceptor)
         return done
+
+    cdef bint pass_marker(self, RingPair pair, int acceptor, RequestRecord *record) except -1:
+        """Passes the marker of a request that has been decided; False: it has not."""
+        if record.size < sizeof(RequestRecord) or not self.leases.decided(acceptor, record):
+            return False
+        ring_advance(&pair.request, record.size)
+        return True
+
+    cdef Turn lease(self, RingPair pair, int acceptor, RequestRecord *record) except? HAS_TO_WAIT:
+        """Gets the arenas together that a request needs, and none but them."""
+        if not record.flags & LEASED or self.leases.taken_wanted():
+            self.leases.give_back_taken()
+        if not record.flags & LEASED:
+            return HAS_ITS_TURN
+        if self.leases.arrived(acceptor, record) and self.leases.take(record):
+            self.leases.waiting_since[acceptor] = 0
+            return HAS_ITS_TURN
+        self.leases.note_wait(acceptor, self.now_ms)
+        if not self.leases.hangs(acceptor, record, self.now_ms):
+            return HAS_TO_WAIT
+        self.leases.waiting_since[acceptor] = 0
+        self.put_off(pair, acceptor, record)
+        return SENT_AGAIN
 
     cdef int serve_piece(self, RingPair pair, int acceptor) except -1:
         """Sends the next piece of a reply that goes in pieces; returns 0 when there is no room for it."""
@@ -183,6 +243,7 @@ cdef class Worker(Execution):
         return 1
 
     cdef int publish(self, RingPair pair, int acceptor) except -1:
+        cdef RequestRecord *record
         self.housekeeping.report_counters()
         pair.reply.shared.publishing_tail = pair.reply.next
         delay_point()
@@ -194,6 +255,9 @@ cdef class Worker(Execution):
         delay_point()
         atomic_fence()
         wake_if(&self.page.acceptor(acceptor).sleeping, SLEEPS_FOR_RECORDS | SLEEPS_FOR_ROOM, <int>self.wake[acceptor])
+        record = <RequestRecord *>ring_peek(&pair.request)
+        if record != NULL and record.kind == REQUEST_MARKER:
+            self.leases.wake_executor(record)
         return 0
 
     # -- sleep
@@ -201,12 +265,13 @@ cdef class Worker(Execution):
     cdef int sleep(self) except -1:
         """Blocks until a ring may have something, the supervisor speaks, or the next tick is due."""
         cdef epoll_event events[2]
-        cdef int count, number
+        cdef int count, number, longest
         if self._look() or not self._may_sleep():
             return 0
+        longest = longest_sleep(LEASE_MS if self.block.sleeping & SLEEPS_FOR_LEASE else <int>TICK_MS)
         self.polling.blocked = True
         with nogil:
-            count = epoll_wait(self.epoll, events, 2, longest_sleep(TICK_MS))
+            count = epoll_wait(self.epoll, events, 2, longest)
         stay_awake(&self.block.sleeping)
         poll_woken(&self.polling, ticks())
         self.block.counters[<int>WAKE_UPS] += 1
@@ -215,7 +280,7 @@ cdef class Worker(Execution):
                 self._listen()
         return 0
 
-    cdef bint _look(self) noexcept:
+    cdef bint _look(self) except -1:
         """Looks for requests, as long as that pays; returns whether there are any."""
         cdef uint64_t now = ticks()
         cdef uint64_t until = now + self.polling.window
@@ -232,32 +297,57 @@ cdef class Worker(Execution):
                 poll_gave_up(&self.polling)
                 return self._has_requests()
 
-    cdef bint _has_requests(self) noexcept:
-        cdef RingPair pair
-        for pair in self.pairs:
-            if ring_peek(&pair.request) != NULL and ring_room(&pair.reply) >= REPLY_ROOM:
+    cdef bint _has_requests(self) except -1:
+        cdef int acceptor
+        if self.leases.lent:
+            return self.leases.could_hold()
+        for acceptor in range(self.acceptors):
+            if self._waits_for(acceptor) == 0:
                 return True
         return False
 
+    cdef uint64_t _waits_for(self, int acceptor) except? 0xFF:
+        """What has to happen before a ring can be served on: a reason to sleep; 0: it can be now."""
+        cdef RingPair pair = <RingPair>self.pairs[acceptor]
+        cdef RequestRecord *record = <RequestRecord *>ring_peek(&pair.request)
+        if record == NULL:
+            return 0 if pair.request.corrupt else <uint64_t>SLEEPS_FOR_RECORDS
+        if record.kind == REQUEST_MARKER:
+            pair.request.seen = atomic_load_acquire(&pair.request.shared.tail)
+            if record.size >= sizeof(RequestRecord) and not self.leases.decided(acceptor, record):
+                return SLEEPS_FOR_LEASE if has_more(&pair.request, record) else <uint64_t>SLEEPS_FOR_RECORDS
+            return 0
+        if ring_room(&pair.reply) < REPLY_ROOM:
+            return SLEEPS_FOR_ROOM
+        if record.flags & LEASED and not (
+            self.leases.arrived(acceptor, record) and self.leases.could_take(record)
+        ):
+            return SLEEPS_FOR_LEASE
+        return 0
+
     cdef bint _may_sleep(self) except -1:
         """Says for what it is going to sleep; False: it is there already."""
-        cdef uint64_t reasons = SLEEPS_FOR_RECORDS
+        cdef uint64_t reasons = SLEEPS_FOR_RECORDS, wanted
         cdef int acceptor
-        cdef bint full = True
-        cdef RingPair pair
-        while full:  # once more when requests have to wait for room
-            full = False
+        if self.leases.lent:
+            reasons |= SLEEPS_FOR_LEASE
+        while True:  # once more when there is something else to wait for
             fall_asleep(&self.block.sleeping, reasons)
+            self.leases.wake_wanting(self.arena.header)
+            wanted = reasons
             for acceptor in range(self.acceptors):
-                pair = <RingPair>self.pairs[acceptor]
-                if ring_peek(&pair.request) != NULL or pair.request.corrupt:
-                    if pair.request.corrupt or ring_room(&pair.reply) >= REPLY_ROOM:
-                        stay_awake(&self.block.sleeping)
-                        return False
-                    full = not reasons & SLEEPS_FOR_ROOM
-            if full:
-                reasons |= SLEEPS_FOR_ROOM
-        return True
+                if self.leases.lent:
+                    break
+                if self._waits_for(acceptor) == 0:
+                    stay_awake(&self.block.sleeping)
+                    return False
+                wanted |= self._waits_for(acceptor)
+            if self.leases.lent and self.leases.could_hold():
+                stay_awake(&self.block.sleeping)
+                return False
+            if wanted == reasons:
+                return True
+            reasons = wanted
 
     cdef int _listen(self) except -1:
         self.next_listen = clock_ms(CLOCK_MONOTONIC) + TICK_MS

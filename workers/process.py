@@ -15,11 +15,11 @@ from shardkv.ring import RingError
 from shardkv.stats import ControlPage, ControlPageError
 from workers.call import BadRecord
 from workers.commands import MODULES
+from workers.leases import take_home
 from workers.loop import Worker
-from workers.memory.arena import Arena, ArenaError
+from workers.memory.arena import ArenaError
 from workers.memory.databases import KeyspaceError
 from workers.memory.dice import reseed_from_system
-from workers.memory.keyspace import Keyspace
 from workers.registry import load
 
 EXIT_BAD_RECORD = 71  # a ring holds what no acceptor writes
@@ -34,11 +34,10 @@ def take_shard(assignment: dict[str, Any], channel: Channel) -> Worker:
     """
     set_secret(bytes.fromhex(assignment["secret"]))
     index = assignment["index"]
-    path = os.path.join(assignment["folder"], f"arena-{index}")
-    arena = Arena.open(path, index, assignment["workers"], fresh=assignment["fresh"])
-    keyspace = Keyspace(arena, int(assignment["settings"].get("databases", "16")))
+    databases = int(assignment["settings"].get("databases", "16"))
+    keyspace = take_home(assignment["folder"], index, assignment["workers"], databases, assignment["fresh"])
     page = ControlPage.open(os.path.join(assignment["folder"], "control"))
-    return Worker(assignment, arena, keyspace, page, COMMANDS, HANDLERS, channel)
+    return Worker(assignment, keyspace.arena, keyspace, page, COMMANDS, HANDLERS, channel)
 
 
 def main(assignment: dict[str, Any], channel: Channel) -> int:

@@ -11,6 +11,8 @@ Beside that the arena tells which request was executing, if any (`interrupted_sl
 names itself before its handler runs), and the supervisor how the worker ended. Only that request is counted, in
 `attempt_position` and `attempts` of its request ring.
 
+Between them may lie markers (workers/leases.pxd), which leave no reply.
+
 Invariants
  1. Recovery moves only private positions (`next`): the loop publishes afterwards as after any batch. A death in between
     leaves the state as it was.

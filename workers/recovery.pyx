@@ -3,8 +3,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from shardkv.atomic cimport compiler_barrier
 from shardkv.ring cimport (
-    REPLY_ROOM, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek, ring_produce,
-    ring_room,
+    REPLY_ROOM, REQUEST_MARKER, ReplyRecord, RequestRecord, ring_advance, ring_append, ring_consume, ring_peek,
+    ring_produce, ring_room,
 )
 from shardkv.stats cimport RECOVERED_REPLIES
 
@@ -30,6 +30,9 @@ cdef int pass_committed(Execution execution, RingPair pair, int acceptor) except
         pair.request.next = max(pair.request.next, pair.reply.shared.publishing_position)
     while pair.request.next < committed:
         record = <RequestRecord *>ring_peek(&pair.request)
+        if record != NULL and record.kind == REQUEST_MARKER:
+            ring_advance(&pair.request, record.size)
+            continue
         reply = <ReplyRecord *>(pair.reply.bytes + (pair.reply.next & pair.reply.mask))
         if record == NULL or reply.position != pair.request.next + record.size:
             raise BadRecord(f"ring of acceptor {acceptor} does not fit the arena's commit word")

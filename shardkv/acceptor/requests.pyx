@@ -230,7 +230,7 @@ cdef class Requests:
         record.token = client.token
         record.sequence = sequence
         record.hash = part.hash
-        record.part = worker
+        record.part, record.participants = worker, 0
         record.argc = part.argc
         record.database = client.database
         record.resp = client.resp
@@ -267,7 +267,7 @@ cdef class Requests:
         record.kind = REQUEST_INTERNAL
         record.token = self.internal_token
         record.sequence = question
-        record.part = worker
+        record.part, record.participants = worker, 0
         record.argc = <uint32_t>len(args)
         record.resp = 3
         record.bytes = <uint32_t>len(data)

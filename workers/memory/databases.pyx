@@ -41,6 +41,14 @@ cdef class Databases:
             arena.rollback()
             raise
 
+    @classmethod
+    def view(cls, Arena arena, int databases) -> Databases:
+        """The databases in the arena of another worker, to be used while it is on lease (workers/leases.pxd)."""
+        cdef Databases view = cls.__new__(cls)
+        view.arena, view.databases = arena, databases
+        view.touch = view.lazy_expire = True
+        return view
+
     def _open(self, databases: int) -> None:
         cdef uint64_t old = self.arena.header.roots[<int>KEYSPACE_ROOT]
         cdef uint64_t stored = (<KeyspaceRoot *>self.arena.at(old)).databases if old else 0
