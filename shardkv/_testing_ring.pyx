@@ -3,12 +3,17 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from shardkv.atomic cimport atomic_load_acquire
 from shardkv.hashing cimport hash_key
 from shardkv.ring cimport (
     IN_SEGMENT,
+    LEASED,
+    REPLY_AGAIN,
     REPLY_PIECE,
     REQUEST_COMMAND,
     REQUEST_INTERNAL,
+    REQUEST_MARKER,
+    Marker,
     PieceHeader,
     ReplyRecord,
     RequestRecord,
@@ -106,19 +111,23 @@ cdef class FakeAcceptor:
 
     def request(
         self, command: int, *arguments: bytes, database: int = 0, internal: bool = False, key: int = 1,
-        broken: bool = False,
+        broken: bool = False, participants: list[tuple[int, int]] | None = None,
     ) -> None:
-        """Publishes one request; `key` is the index of its first key. A `broken` one claims more than it holds."""
+        """Publishes one request; `key` is the index of its first key. A `broken` one claims more than it holds. One with
+        `participants` is leased: pairs of a shard and where its marker begins."""
         cdef uint32_t argc = len(arguments)
         body = b"".join(len(a).to_bytes(4, "little") for a in arguments) + b"".join(arguments)
-        cdef uint32_t size = (sizeof(RequestRecord) + <uint32_t>len(body) + 7) & ~7
+        others = b"".join(word.to_bytes(8, "little") for pair in participants or () for word in pair)
+        cdef uint32_t size = ((sizeof(RequestRecord) + <uint32_t>len(body) + 7) & ~7) + <uint32_t>len(others)
         cdef RequestRecord *record = <RequestRecord *>ring_reserve(&self.pair.request, size)
         if record == NULL:
             raise BufferError("request ring is full")
         memset(record, 0, sizeof(RequestRecord))
         record.size, record.kind, record.command = size, REQUEST_INTERNAL if internal else REQUEST_COMMAND, command
         record.sequence, record.argc, record.resp, record.bytes = self.sequence, argc, 2, len(body)
-        record.database = database
+        record.database, record.participants = database, len(participants or ())
+        record.flags = LEASED if participants else 0
+        memcpy(<char *>record + size - len(others), <const char *>others, len(others))
         if broken:
             record.argc = 1 << 30
         if key < len(arguments):
@@ -127,6 +136,34 @@ cdef class FakeAcceptor:
         ring_append(&self.pair.request, size)
         ring_publish(&self.pair.request)
         self.sequence += 1
+
+    def marker(self, executor: int, position: int) -> int:
+        """Appends the marker of a request that ends at `position` of its executor's ring; returns where it begins."""
+        cdef uint32_t size = sizeof(RequestRecord) + sizeof(Marker)
+        cdef RequestRecord *record = <RequestRecord *>ring_reserve(&self.pair.request, size)
+        cdef uint64_t begins = self.pair.request.next
+        if record == NULL:
+            raise BufferError("request ring is full")
+        memset(record, 0, size)
+        record.size, record.kind = size, REQUEST_MARKER
+        (<Marker *>(record + 1)).executor = executor
+        (<Marker *>(record + 1)).position = position
+        ring_append(&self.pair.request, size)
+        return begins
+
+    def publish(self) -> None:
+        """Publishes what was appended."""
+        ring_publish(&self.pair.request)
+
+    @property
+    def position(self) -> int:
+        """Where the next request will begin."""
+        return self.pair.request.next
+
+    @property
+    def head(self) -> int:
+        """Up to where the worker has done the requests."""
+        return atomic_load_acquire(&self.pair.request.shared.head)
 
     def replies(self, most: int = 1 << 30) -> list[tuple[int, bytes]]:
         """(sequence, RESP) of at most so many published records; what lies in a segment as b'segment'.
@@ -149,7 +186,7 @@ cdef class FakeAcceptor:
                     self.unfinished = b""
             else:
                 self.unfinished = b""
-                text = b"segment" if record.flags & IN_SEGMENT else (<char *>(record + 1))[:record.length]
+                text = b"again" if record.kind == REPLY_AGAIN else b"segment" if record.flags & IN_SEGMENT else (<char *>(record + 1))[:record.length]
                 answer.append((record.sequence, text))
             ring_advance(&self.pair.reply, record.size)
         ring_release(&self.pair.reply)

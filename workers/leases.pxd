@@ -12,7 +12,8 @@ of each other *participant*, all or none (shardkv/acceptor/requests.pxd). Then, 
 Shared words, in each arena's header, but for the last two:
     lock          0, or 1 + the shard whose worker has the arena. From 0 by compare-and-swap only, to 0 by its holder,
                   or by the holder's successor
-    wanted        bits of those that wait for the lock: set before they try, taken by who gives it back, who wakes them
+    wanted        bits of those that wait for the lock: set when they find it taken, and again before they sleep for
+                  it; taken by who gives it back, who wakes them
     user          1 + who had it last: stored behind taking it, by whoever finds another
     commit[a]     of E: decides T, and lets participants pass its marker
     head          of ring (a, p): that p has arrived
@@ -39,8 +40,9 @@ Invariants
     This holds at a start of everything too: the words are in the arenas, and commit words are zeroed behind it.
  7. Nobody who holds an arena of others waits for a process other than by 4, and a holder that was stopped holds up
     those who need that arena only.
- 8. Who gives a lock back wakes whoever's bit it took from `wanted`; who decided T wakes participants that sleep at its
-    marker; who publishes a head behind which a marker lies wakes the executor: each behind a fence, if it sleeps for a
+ 8. Who gives its own lock back wakes whoever's bit it took from `wanted`; who gives others' back, having decided
+    something, wakes everybody: participants at its marker, those who want the locks, and executors for whom somebody
+    has arrived as the marker before theirs can be passed; who publishes a head behind which a marker lies wakes the executor: each behind a fence, if it sleeps for a
     lease (shardkv/sleep.pxd, invariants 2 and 3). Who goes to sleep at a marker behind which there is nothing to
     execute does not sleep for a lease: nobody need wake it.
  9. What a record says of shards and positions is checked before it is used (BadRecord).
@@ -70,7 +72,7 @@ cdef class Leases:
     cdef list views             # Shard by number, as far as needed
     cdef list rings             # RingPair of acceptor * shards + shard, likewise
     cdef ArenaHeader **headers  # by number; NULL: not needed yet
-    cdef list taken             # Shards beside home whose locks we hold, ascending
+    cdef readonly list taken    # Shards beside home whose locks we hold, ascending
     cdef bint lent              # our own arena is on lease: `hold` failed
     cdef int64_t *waiting_since  # by acceptor, ms: its leased request cannot be executed since then; 0: it can
 
@@ -82,6 +84,7 @@ cdef class Leases:
     cdef void give_back(self) noexcept
     cdef void wake_wanting(self, ArenaHeader *header) noexcept
     cdef bint could_hold(self) noexcept
+    cdef bint is_free(self, ArenaHeader *header) noexcept
     cdef bint _try(self, ArenaHeader *header) noexcept
     cdef inline bint wanted(self) noexcept:
         """Whether anybody waits for our own."""
@@ -95,7 +98,7 @@ cdef class Leases:
     cdef bint take(self, RequestRecord *record) except -1
     cdef bint could_take(self, RequestRecord *record) except -1
     cdef bint has_taken(self, Participant *participant, uint32_t count) noexcept
-    cdef int enter(self, Shard shard) except -1
+    cdef bint enter(self, Shard shard) except -1
     cdef bint taken_wanted(self) noexcept
     cdef void give_back_taken(self) noexcept
     # Others' sleep.

@@ -7,7 +7,7 @@ from libc.stdlib cimport calloc, free
 
 from shardkv.atomic cimport (
     atomic_exchange, atomic_fence, atomic_load_acquire, atomic_load_relaxed, atomic_or, atomic_store_release,
-    atomic_swap_if, ticks,
+    atomic_store_relaxed, atomic_swap_if, ticks,
 )
 from shardkv.polling cimport pause
 from shardkv.ring cimport REQUEST_MARKER, Marker, Participant, RequestRecord, Ring, RingPair, record_at
@@ -15,6 +15,7 @@ from shardkv.sleep cimport SLEEPS_FOR_LEASE, delay_point, wake_if
 from shardkv.stats cimport ControlPage
 from workers.call cimport Shard
 from workers.memory.arena cimport Arena
+from workers.memory.collections cimport KeyspaceRoot
 from workers.memory.databases cimport KEYSPACE_ROOT
 from workers.memory.format cimport ArenaHeader
 from workers.memory.journal cimport crash_point
@@ -37,7 +38,7 @@ def arena_path(folder: str, shard: int) -> str:
 
 
 def take_home(folder: str, shard: int, shards: int, databases: int, fresh: bool) -> Keyspace:
-    """Takes the shard's arena over, when nobody has it on lease, and opens its databases; we hold its lock from then on.
+    """Takes the shard's arena over, when nobody has it on lease, and opens its databases; its lock is ours from then on.
 
     First the arenas are settled that the shard's last worker had on lease (invariant 6).
     Raises ArenaError, KeyspaceError, OutOfMemory.
@@ -174,7 +175,18 @@ cdef class Leases:
                 wake_if(&self.page.worker(worker).sleeping, SLEEPS_FOR_LEASE, <int>self.wake_fds[worker])
 
     cdef bint could_hold(self) noexcept:
-        return self.shards == 1 or atomic_load_acquire(&self.home.arena.header.lock) == 0
+        return self.shards == 1 or self.is_free(self.home.arena.header)
+
+    cdef bint is_free(self, ArenaHeader *header) noexcept:
+        """Whether a lock could be taken now. If not, who has it is asked for it, once more: a bit set earlier may have
+        been taken while we were awake."""
+        cdef uint64_t lock = atomic_load_acquire(&header.lock)
+        if lock != 0 and lock != self.index + 1:
+            atomic_or(&header.wanted, <uint64_t>1 << (self.index & 63))
+            delay_point()
+            atomic_fence()
+            lock = atomic_load_acquire(&header.lock)
+        return lock == 0 or lock == self.index + 1
 
     cdef bint _try(self, ArenaHeader *header) noexcept:
         """Tries to take a lock, for up to TAKE_US; if that fails, our bit is in `wanted`."""
@@ -263,17 +275,17 @@ cdef class Leases:
                 self.give_back_taken()
                 return False
             self.taken.append(shard)
-            self.enter(shard)
+            if not self.enter(shard):
+                self.give_back_taken()
+                return False
         return True
 
     cdef bint could_take(self, RequestRecord *record) except -1:
         """Whether `take` might succeed now."""
         cdef Participant *participant = self.participants(record)
-        cdef uint64_t lock
         cdef uint32_t number
         for number in range(record.participants):
-            lock = atomic_load_acquire(&self.header_of(participant[number].shard).lock)
-            if lock != 0 and lock != self.index + 1:
+            if not self.is_free(self.header_of(participant[number].shard)):
                 return False
         return True
 
@@ -286,16 +298,18 @@ cdef class Leases:
                 return False
         return True
 
-    cdef int enter(self, Shard shard) except -1:
-        """Makes the view of a shard that was just leased true again."""
+    cdef bint enter(self, Shard shard) except -1:
+        """Makes the view of a shard that was just leased true again; False: its worker has yet to make its databases."""
         cdef ArenaHeader *header = shard.arena.header
         cdef Keyspace keyspace = shard.keyspace, home = self.home.keyspace
         if header.user != self.index + 1:
             shard.arena.forget_private()
             header.user = self.index + 1
         keyspace.root = header.roots[<int>KEYSPACE_ROOT]
+        if not keyspace.root or (<KeyspaceRoot *>shard.arena.at(keyspace.root)).databases < <uint64_t>self.databases:
+            return False
         keyspace.now_ms, keyspace.clock, keyspace.lazy_expire = home.now_ms, home.clock, home.lazy_expire
-        return 0
+        return True
 
     cdef bint taken_wanted(self) noexcept:
         """Whether anybody waits for a lock that we have taken."""
@@ -306,7 +320,8 @@ cdef class Leases:
         return False
 
     cdef void give_back_taken(self) noexcept:
-        """Gives all locks but our own back, and wakes who waits for them or at the marker of what was decided."""
+        """Gives all locks but our own back, and wakes who waits for them, at the marker of what was decided, or for a
+        participant that arrived by that."""
         cdef Shard shard
         if not self.taken:
             return
@@ -315,14 +330,12 @@ cdef class Leases:
             atomic_store_release(&shard.arena.header.lock, 0)
             crash_point()
             delay_point()
-        atomic_fence()
-        for shard in self.taken:
-            self.wake_wanting(shard.arena.header)
-            wake_if(&self.page.worker(shard.index).sleeping, SLEEPS_FOR_LEASE, <int>self.wake_fds[shard.index])
+            atomic_store_relaxed(&shard.arena.header.wanted, 0)
+        self.wake_all()
         self.taken = []
 
     cdef void wake_all(self) noexcept:
-        """Wakes everybody who sleeps for a lease: what a predecessor decided or gave back may be news to them."""
+        """Wakes everybody who sleeps for a lease: what we, or a predecessor, decided or gave back may be news to them."""
         cdef uint32_t worker
         atomic_fence()
         for worker in range(self.shards):

@@ -20,6 +20,7 @@ from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
 from shardkv.stats import ControlPage
 from tests.harness import wait_until
+from tests.workers.channels import FakeChannel
 from workers.call import Call
 from workers.memory._testing import journal_used
 from workers.memory.arena import Arena, crash_after
@@ -60,28 +61,6 @@ SEQUENCE: list[tuple[Request, bytes]] = [
     ((b"dbsize",), b":2\r\n"),
     ((b"get", b"{k}n"), b"$2\r\n13\r\n"),
 ]
-
-
-class FakeChannel:
-    """A control channel on which the supervisor says nothing but stop."""
-
-    def __init__(self) -> None:
-        self.read_end, self.write_end = os.pipe2(os.O_NONBLOCK)
-
-    def stop(self) -> None:
-        os.write(self.write_end, b"s")
-
-    def fileno(self) -> int:
-        return self.read_end
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Nobody listens."""
-
-    def feed(self) -> list[dict[str, Any]]:
-        try:
-            return [{"type": "stop"} for _ in os.read(self.read_end, 1)]
-        except BlockingIOError:
-            return []
 
 
 class Instance:
