@@ -299,7 +299,7 @@ cdef class Leases:
         return True
 
     cdef bint enter(self, Shard shard) except -1:
-        """Makes the view of a shard that was just leased true again; False: its worker has yet to make its databases."""
+        """Makes the view of a shard just leased true again; False: its worker has yet to make its databases."""
         cdef ArenaHeader *header = shard.arena.header
         cdef Keyspace keyspace = shard.keyspace, home = self.home.keyspace
         if header.user != self.index + 1:
@@ -335,7 +335,7 @@ cdef class Leases:
         self.taken = []
 
     cdef void wake_all(self) noexcept:
-        """Wakes everybody who sleeps for a lease: what we, or a predecessor, decided or gave back may be news to them."""
+        """Wakes everybody who sleeps for a lease: what was decided or given back may be news to them."""
         cdef uint32_t worker
         atomic_fence()
         for worker in range(self.shards):
