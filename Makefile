@@ -2,6 +2,7 @@
 # make test     everything pytest runs          make check        ruff, mypy, cython-lint
 # make bench    compare with other servers      make conformance  Redis's own test suite against shardkv
 # make profile  where the CPU time goes         make docs         the figures in README.md, from bench/results.json
+# make soak     load while processes are killed, for ten minutes; histories are checked
 # make model    the protocols, explored whole in larger bounds than in make test
 # make stalls   the longest that a growing or a freed collection keeps a worker from its next request
 
@@ -22,7 +23,7 @@ RIVALS = import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: run build test check bench profile stalls conformance model docs clean distclean
+.PHONY: run build test check bench profile stalls conformance model soak docs clean distclean
 
 run: build
 	@exec $(PY) -m shardkv $(ARGS)
@@ -51,6 +52,9 @@ conformance: build
 
 model: .venv/.made-test
 	@$(PY) -m tests.model.run $(ARGS)
+
+soak: build .venv/.made-test
+	@$(PY) -m tests.soak.run $(ARGS)
 
 docs: .venv/.made-bench
 	@$(PY) -m bench.report --readme
