@@ -4,6 +4,7 @@
     two buffers        SETTINGS_BYTES each: a length (u64), then the settings that workers act on, as JSON
     then               one ProcessBlock for each process: supervisor, acceptors, workers
     after the blocks   one CommandBlock array (COMMANDS_MAX entries) for each acceptor and worker
+    at the end         Touches of each shard
 
 Invariants
  1. A block has one writer, its process (only the counter `restarts` is the supervisor's), and CONFIG RESETSTAT changes
@@ -12,13 +13,17 @@ Invariants
     is forked the supervisor sets what it had of clients to zero, so that they do not count against maxclients.
  2. `sleeping` follows the protocol of shardkv/sleep.pxd.
  3. Words of ControlHeader are set by the supervisor before any child starts, except those marked atomic.
- 4. Nothing here is needed to serve correct data: a lost update costs a statistic, never a reply.
+ 4. Nothing here but Touches is needed to serve correct data: a lost update costs a statistic, never a reply.
  5. The supervisor alone publishes settings, in the order in which it takes changes and before it confirms one: it fills
     buffer (settings_version + 1) & 1, behind a fence, then stores the version with release. A worker that sees another
     version than it has takes the buffer of that version, and again if the version moved meanwhile: it never waits for a
     writer. So all workers, and whoever succeeds one, have the newest, whatever dies before it is told.
  6. `turned_ms` is stored by its worker in each turn of its loop, which sleeps no longer than a tick: a worker whose
     word stays the same for a second hangs, is stopped, or executes something long.
+ 7. Touches tell who watches a key (WATCH) whether it changed. Whoever executes on a shard, its own worker or one that
+    has it on lease, raises the key's word for each change before the transaction commits, so who reads it under the
+    same lock as the key sees both or neither. Words only grow, also when the change is undone and whoever dies: keys
+    that share a word, and changes that were undone, abort a transaction for nothing, and nothing worse.
 """
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
@@ -27,6 +32,8 @@ cdef enum:
     SETTINGS_BYTES = 4096
     HISTOGRAM_BUCKETS = 64  # two per power of two of ticks
     COUNTERS_MAX = 64
+    TOUCH_SLOTS = 4096      # of a shard: its keys share so many words
+    EPOCHS = 16             # of a shard: its databases share so many words
 
 # Counters of a ProcessBlock. The names are in stats.pyx (COUNTER_NAMES) in the same order.
 cdef enum Counter:
@@ -69,11 +76,19 @@ cdef struct CommandBlock:
     uint64_t failed
     uint32_t histogram[HISTOGRAM_BUCKETS]
 
+cdef struct Touches:
+    uint64_t keys[TOUCH_SLOTS]   # by touch_slot: how often keys have changed, times two; bit 0: one of them is awaited
+    uint64_t epochs[EPOCHS]      # by database: how often it was emptied or swapped as a whole
+
+cdef inline uint64_t touch_slot(int database, uint64_t hash) noexcept nogil:
+    return (hash + <uint64_t>database * <uint64_t>0x9E3779B97F4A7C15) >> 26 & (TOUCH_SLOTS - 1)
+
 cdef class ControlPage:
     """The control page, mapped."""
     cdef ControlHeader *header
     cdef ProcessBlock *blocks
     cdef CommandBlock *commands
+    cdef Touches *_touches
     cdef size_t _size
     cdef char *_settings(self, uint64_t version) noexcept
     cdef uint64_t memory_in_use(self) noexcept nogil
@@ -82,5 +97,6 @@ cdef class ControlPage:
     cdef ProcessBlock *worker(self, int index) noexcept
     cdef CommandBlock *acceptor_commands(self, int index) noexcept
     cdef CommandBlock *worker_commands(self, int index) noexcept
+    cdef Touches *touches(self, int worker) noexcept
 
 cdef void count_call(CommandBlock *block, uint64_t elapsed_ticks, bint failed) noexcept nogil

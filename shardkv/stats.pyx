@@ -17,7 +17,7 @@ from shardkv.files import provided
 cdef enum:
     HEADER_BYTES = 4096
     BLOCKS_START = HEADER_BYTES + 2 * SETTINGS_BYTES
-    VERSION = 3
+    VERSION = 4
     DATABASES_COUNTED = 16
 
 MAGIC = 0x7368_6b76_6374_726c  # "shkvctrl"
@@ -45,7 +45,10 @@ class ControlPageError(Exception):
 
 cdef uint64_t page_size(uint64_t acceptors, uint64_t workers) noexcept:
     cdef uint64_t processes = acceptors + workers
-    return BLOCKS_START + (1 + processes) * sizeof(ProcessBlock) + processes * COMMANDS_MAX * sizeof(CommandBlock)
+    return (
+        BLOCKS_START + (1 + processes) * sizeof(ProcessBlock) + processes * COMMANDS_MAX * sizeof(CommandBlock)
+        + workers * sizeof(Touches)
+    )
 
 
 def control_bytes(acceptors: int, workers: int) -> int:
@@ -96,6 +99,7 @@ cdef class ControlPage:
         page.header = <ControlHeader *>address
         page.blocks = <ProcessBlock *>(<char *>address + BLOCKS_START)
         page.commands = <CommandBlock *>(page.blocks + 1 + page.header.acceptors + page.header.workers)
+        page._touches = <Touches *>page.worker_commands(page.header.workers)
         return page
 
     def __dealloc__(self):
@@ -113,6 +117,9 @@ cdef class ControlPage:
 
     cdef CommandBlock *worker_commands(self, int index) noexcept:
         return self.commands + (self.header.acceptors + <uint64_t>index) * COMMANDS_MAX
+
+    cdef Touches *touches(self, int worker) noexcept:
+        return self._touches + worker
 
     cdef ProcessBlock *_block(self, str kind, int index) except NULL:
         cdef uint64_t count = self.header.acceptors if kind == "acceptor" else self.header.workers

@@ -173,7 +173,8 @@ cdef int linsert_command(Call call) except -1:
     list_seek(arena, &it, 0, &cursor)
     while not list_equals(arena, &cursor, pivot.bytes, pivot.length):
         if not list_next(arena, &cursor):
-            save(call, 1, 0, &found, &it)
+            if it.type != found.entry.type:     # only its encoding has changed
+                save(call, 1, 0, &found, &it)
             return call._reply.integer(-1)
     list_insert(arena, &it, &cursor, &element, behind)
     save(call, 1, 0, &found, &it)
@@ -435,6 +436,7 @@ cdef int move(Call call, bint from_left, bint to_left) except -1:
         source_found.entry.offset == target_found.entry.offset
     )
     if same and (source.length == 1 or from_left == to_left):
+        call.shard_of_key(0).keyspace.modified(&source_found)
         return 0
     list_remove(source_arena, &source, 0 if from_left else source.length - 1, 1)
     if same:

@@ -301,16 +301,21 @@ cdef int xadd_command(Call call) except -1:
         )
     stream_append(arena, root, id, &call.argv[first], <uint64_t>strings, call.limits)
     trim_stream(arena, root, &adding.trim)
+    call.shard_of_key(0).keyspace.modified(&found)
     return reply_id(call._reply, id)
 
 
 cdef int xtrim_command(Call call) except -1:
     cdef Addition options
     cdef Found found
+    cdef int64_t removed
     cdef uint64_t root
     take_options(call, False, &options)
     root = open_to_change(call, &found)
-    return call._reply.integer(trim_stream(call.shard_of_key(0).arena, root, &options.trim) if root else 0)
+    removed = trim_stream(call.shard_of_key(0).arena, root, &options.trim) if root else 0
+    if removed:
+        call.shard_of_key(0).keyspace.modified(&found)
+    return call._reply.integer(removed)
 
 
 cdef int xdel_command(Call call) except -1:
@@ -330,6 +335,8 @@ cdef int xdel_command(Call call) except -1:
             removed += 1
             if compare_ids(id, stream_at(arena, root).max_deleted) > 0:
                 stream_set_id(arena, &stream_at(arena, root).max_deleted, id)
+    if removed:
+        call.shard_of_key(0).keyspace.modified(&found)
     return call._reply.integer(removed)
 
 

@@ -18,12 +18,16 @@ Invariants
     date when it is used to change its key: `changes` tells whether anything has changed since it was looked up.
  4. Nothing that makes memory free needs memory: deleting, flushing and reaping work in a full arena.
  5. Whatever is unlinked is in the graveyard in the same transaction: a crash leaks nothing.
+ 6. Every change of a key is told to those who watch it (`touches`: shardkv/stats.pxd) and, if somebody waits for it,
+    noted. What this module changes, it tells itself; who changes the content of a collection calls `modified`.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from shardkv.stats cimport EPOCHS, Touches, touch_slot
 from workers.memory.arena cimport Arena
 from workers.memory.buckets cimport TableRoot
 from workers.memory.collections cimport KeyspaceRoot
 from workers.memory.entry cimport Box, EntryView
+from workers.memory.journal cimport Vector, vector_push
 from workers.memory.table cimport Place
 
 cdef enum:
@@ -53,6 +57,12 @@ cdef class Databases:
     cdef public bint lazy_expire           # False only for DEBUG: lookups then see keys whose time has passed
     cdef uint64_t root                     # offset of the root block
     cdef uint64_t changes                  # grows with each change to a key or a table
+    cdef Touches *touches                  # of the shard, in the control page; of our own, when there is none
+    cdef Touches *own_touches
+    # What has changed since the executor last emptied them: pairs of database and hash, of keys that may be awaited; a
+    # bit (by number & 15) for each database that was emptied or swapped as a whole, or of which a key found no room.
+    cdef Vector noted
+    cdef uint64_t noted_databases
 
     cdef uint64_t count(self, int db) noexcept
     # Sets the access clock.
@@ -86,6 +96,16 @@ cdef class Databases:
     # Takes out fields that have expired, if any may be due, about `budget` of them, and with the last field the key.
     cdef int sweep_fields(self, Found *found, int *budget) except -1
 
+    cdef inline void modified(self, Found *found) noexcept:
+        """What the key holds has changed, as WATCH understands it: not its access clock, not how it is encoded."""
+        self.modified_key(found.db, found.hash)
+
+    cdef inline void modified_key(self, int db, uint64_t hash) noexcept:
+        cdef uint64_t *word = &self.touches.keys[touch_slot(db, hash)]
+        word[0] += 2
+        if word[0] & 1:
+            self.note(db, hash)
+
     # Steps of the above and of the layers above.
     cdef uint64_t table_of(self, int db) except 0
     cdef uint64_t timers_of(self, int db) noexcept
@@ -99,6 +119,8 @@ cdef class Databases:
     cdef int forget_timer(self, int db, Found *found) except -1
     cdef int free_value(self, EntryView *entry, bint lazily) except -1
     cdef void changed(self, Found *found) noexcept
+    cdef int modified_all(self, int db) noexcept
+    cdef void note(self, int db, uint64_t hash) noexcept
     cdef int settle(self, int db, Found *found, const char *key, uint64_t length) except -1
     cdef bint still_there(self, int db, Found *found) except -1
     cdef int relocate(self, int db, Found *found, const char *key, uint64_t length) except -1

@@ -1,4 +1,5 @@
 """Keys of the databases, whatever they hold: see databases.pxd for layout and invariants."""
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
 from workers.memory.arena cimport COMMIT_INTERNAL
@@ -10,6 +11,8 @@ from workers.memory.table cimport (
     table_find, table_insert, table_prefetch_entry, table_prefetch_slot, table_remove, table_replace,
 )
 from workers.memory.timers cimport timer_due, timer_find, timer_forget, timer_note, timer_sweep
+
+from shardkv.errors import OutOfMemory
 
 cdef enum:
     TYPE_MASK = 0x1F            # of an entry's first word
@@ -25,6 +28,15 @@ class KeyspaceError(Exception):
 
 
 cdef class Databases:
+    def __cinit__(self) -> None:
+        self.own_touches = self.touches = <Touches *>calloc(1, sizeof(Touches))
+        if self.touches == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.own_touches)
+        free(self.noted.items)
+
     def __init__(self, Arena arena, int databases = 16) -> None:
         """Opens the databases in `arena`, or makes them, in a transaction of its own. Raises ValueError, KeyspaceError,
         OutOfMemory."""
@@ -187,7 +199,10 @@ cdef class Databases:
         if not self.still_there(db, found):
             return 0
         old = found.entry
-        if expiry == old.expiry or (expiry < 0 and old.expiry < 0):
+        if expiry < 0 and old.expiry < 0:
+            return 0
+        if expiry == old.expiry:
+            self.modified(found)
             return 0
         if expiry >= 0 and old.expiry >= 0:
             self.arena.put64(old.offset + 8, <uint64_t>expiry)
@@ -235,6 +250,7 @@ cdef class Databases:
             due = timer_due(self.arena, self.timers_of(from_db), found.hash, old.key, old.key_length)
             self.forget_timer(from_db, found)
         table_remove(self.arena, self.table_of(from_db), &found.place, old.expiry)
+        self.modified(found)    # under its old name
         if not same_key:
             offset = self.arena.alloc(entry_size(new_length, old.value_length, old.expiry >= 0))
             value = self.arena.at(offset)
@@ -252,6 +268,22 @@ cdef class Databases:
         """Notes a change, which `found` reflects already."""
         self.changes += 1
         found.changes = self.changes
+        self.modified(found)
+
+    cdef int modified_all(self, int db) noexcept:
+        """A database as a whole has become another."""
+        self.changes += 1
+        self.touches.epochs[db & (EPOCHS - 1)] += 1
+        self.noted_databases |= <uint64_t>1 << (db & (EPOCHS - 1))
+        return 0
+
+    cdef void note(self, int db, uint64_t hash) noexcept:
+        try:
+            vector_push(&self.noted, db)
+            vector_push(&self.noted, hash)
+        except OutOfMemory:
+            self.noted.size &= ~<size_t>1
+            self.noted_databases |= <uint64_t>1 << (db & (EPOCHS - 1))
 
     cdef inline int settle(self, int db, Found *found, const char *key, uint64_t length) except -1:
         """Brings a Found up to date before it is used to change its key."""
@@ -300,12 +332,16 @@ cdef class Databases:
     cdef int sweep_fields(self, Found *found, int *budget) except -1:
         cdef uint64_t table = self.hash_table_of(&found.entry), timers = self.timers_of(found.db)
         cdef Place place
+        cdef int swept
         if table == 0:
             return 0
         place = timer_find(self.arena, timers, found.hash, found.entry.key, found.entry.key_length)
         if place.entry == 0 or entry_expiry(self.arena.at(place.entry)) >= self.now_ms:
             return 0
-        self.swept += timer_sweep(self.arena, timers, &place, table, self.now_ms - 1, budget)
+        swept = timer_sweep(self.arena, timers, &place, table, self.now_ms - 1, budget)
+        if swept:
+            self.swept += swept
+            self.modified(found)
         if (<TableRoot *>self.arena.at(table)).count == 0:
             self.delete(found.db, found, True)
         return 0

@@ -26,6 +26,7 @@ cdef class Keyspace(Strings):
         cdef Box box
         cdef char *value
         made.exists = False
+        made.db = to_db
         made.hash = new_hash
         made.changes = target.changes
         if entry.type == STRING_BOXED:
@@ -37,7 +38,6 @@ cdef class Keyspace(Strings):
             value = target.make(to_db, &made, new_key, new_length, entry.type, sizeof(Box), 0, entry.expiry)
             memcpy(value, &box, sizeof(Box))
             if entry.type == HASH_TABLE and (<TableRoot *>target.arena.at(box.block)).expiring:
-                made.db = to_db
                 target.note_field_expiry(&made, table_earliest(target.arena, box.block, 0, 0))
             return 0
         value = target.make(to_db, &made, new_key, new_length, entry.type, entry.value_length, 0, entry.expiry)
@@ -50,7 +50,10 @@ cdef class Keyspace(Strings):
         cdef Database *left = <Database *>self.arena.at(self.table_of(a))
         cdef Database *right = <Database *>self.arena.at(self.table_of(b))
         cdef Database kept = left[0]
-        self.changes += 1
+        if a == b:
+            return 0
+        self.modified_all(a)
+        self.modified_all(b)
         self.arena.write(self.table_of(a), <const char *>right, sizeof(Database))
         return self.arena.write(self.table_of(b), <const char *>&kept, sizeof(Database))
 
@@ -63,7 +66,7 @@ cdef class Keyspace(Strings):
             return 0
         cdef KeyspaceRoot *root = <KeyspaceRoot *>self.arena.at(self.root)
         cdef uint64_t keys = self.count(db)
-        self.changes += 1
+        self.modified_all(db)
         directory = table_unlink(self.arena, self.table_of(db))
         if directory:
             bury_table(self.arena, root, directory, keys)
@@ -176,6 +179,7 @@ cdef int expire_entry(void *context, uint64_t entry) except -1:
     cdef Keyspace keyspace = <Keyspace>(<ExpireContext *>context).keyspace
     cdef Found found
     entry_view(keyspace.arena.base, entry, &found.entry)
+    found.db = (<ExpireContext *>context).db
     found.hash = hash_key(found.entry.key, found.entry.key_length)
     keyspace.relocate((<ExpireContext *>context).db, &found, found.entry.key, found.entry.key_length)
     keyspace.delete((<ExpireContext *>context).db, &found, True)

@@ -161,6 +161,7 @@ cdef class Strings(Databases):
         if new_length <= self.arena.usable(old) and edit_count + growth <= EDIT_JOURNAL_MAX:
             self.save_edit(old, box.length, new_length, edit_from, edit_count)
             if new_length == box.length:
+                self.modified(found)
                 return self.arena.at(old)
         else:
             box.block = self.arena.alloc(greedy(new_length) if growth else new_length)

@@ -310,6 +310,7 @@ cdef int hash_set(
     Keyspace keyspace, Limits limits, Found *found, const char *name, uint64_t length, const char *value,
     uint64_t value_length, int64_t expiry
 ) except -1:
+    keyspace.modified(found)
     if found.entry.type == HASH_PACKED and expiry >= 0:
         to_table(keyspace, found)
     if found.entry.type == HASH_PACKED:
@@ -379,6 +380,7 @@ cdef int hash_expire(Keyspace keyspace, Found *found, const char *name, uint64_t
         if expiry < 0:
             return 0
         to_table(keyspace, found)
+    keyspace.modified(found)
     root = block_of(keyspace, found)
     place = table_find(keyspace.arena, root, hash_key(name, length), name, length)
     entry_view(keyspace.arena.base, place.entry, &view)
@@ -428,5 +430,6 @@ cdef int hash_delete(Keyspace keyspace, Found *found, const char *name, uint64_t
     entry_view(keyspace.arena.base, place.entry, &view)
     table_remove(keyspace.arena, box.block, &place, view.expiry)
     note_expiry(keyspace, found, view.expiry, NO_EXPIRY)
+    keyspace.modified(found)
     free_entry(keyspace.arena, &view)
     return not gone(keyspace, view.expiry)

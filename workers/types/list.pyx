@@ -374,5 +374,6 @@ cdef int list_save(Keyspace keyspace, int db, Found *found, const char *key, uin
     if it.length == 0:
         return keyspace.delete(db, found, False) if found.exists else 0
     if found.exists and found.entry.type == it.type:
+        keyspace.modified(found)
         return keyspace.set_box(found, it.box.block, it.box.length)
     return keyspace.put_collection(db, found, key, length, it.type, it.box.block, it.box.length)

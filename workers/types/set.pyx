@@ -267,6 +267,7 @@ cdef int add_to_table(Keyspace keyspace, Found *found, Element *member) except -
     if table_find(keyspace.arena, root, hash, text, length).entry:
         return 0
     insert(keyspace.arena, root, hash, text, length)
+    keyspace.modified(found)
     return 1
 
 
@@ -354,4 +355,5 @@ cdef int remove_from_table(Keyspace keyspace, Found *found, Element *member) exc
         return 0
     table_remove(keyspace.arena, root, &place, -1)
     keyspace.arena.free(entry)
+    keyspace.modified(found)
     return 1

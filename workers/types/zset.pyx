@@ -156,6 +156,7 @@ cdef int zset_insert(
         insert_packed(keyspace, zset, member, length, score)
     else:
         insert_entry(keyspace.arena, zset, spot, member, length, score)
+        keyspace.modified(&zset.found)
     zset.count += 1
     return 0
 
@@ -270,6 +271,7 @@ cdef int fill_from_pack(Arena arena, Zset *zset, uint64_t pack, uint64_t *entrie
 cdef int zset_rescore(
     Keyspace keyspace, Zset *zset, Spot *spot, const char *member, uint64_t length, double score
 ) except -1:
+    keyspace.modified(&zset.found)
     if zset.packed:
         return rescore_packed(keyspace, zset, spot.at, member, length, score)
     return rescore_entry(keyspace.arena, zset, spot, member, length, score)
@@ -330,6 +332,7 @@ cdef int zset_remove(Keyspace keyspace, Zset *zset, Spot *spot, const char *memb
         tree_remove(keyspace.arena, order_of(zset), &cursor)
         table_remove(keyspace.arena, members_of(zset), &spot.place, -1)
         keyspace.arena.free(entry)
+        keyspace.modified(&zset.found)
     zset.count -= 1
     return 0
 
@@ -356,6 +359,7 @@ cdef int zset_remove_ranks(Keyspace keyspace, Zset *zset, uint64_t first, uint64
     else:
         for _each in range(count):
             remove_at(keyspace.arena, zset, &cursor.tree)
+        keyspace.modified(&zset.found)
     zset.count -= count
     return 0
 
