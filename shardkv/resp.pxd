@@ -7,7 +7,8 @@ Invariants
  1. bytes[0:length] is what was written, with the stretches that stand elsewhere put in; `lent` says whose memory it is.
     What stands elsewhere stays there, and as it is, until the reply has been sent on: its writer knows that.
  2. Writers never fail half-way: if memory cannot be had, MemoryError is raised before a byte changes.
- 3. `resp` is 2 or 3 and decides the shape of null, map, set, double, boolean, big number, verbatim and push.
+ 3. What was written since a ReplyMark can be taken back, as long as nothing before it is.
+ 4. `resp` is 2 or 3 and decides the shape of null, map, set, double, boolean, big number, verbatim and push.
 """
 from libc.stdint cimport int64_t, uint64_t
 
@@ -15,6 +16,11 @@ cdef struct Stretch:
     size_t at                   # in `bytes`, before what follows it
     const char *bytes
     size_t length
+
+cdef struct ReplyMark:
+    size_t length
+    size_t elsewhere
+    int stretch_count
 
 cdef class Reply:
     cdef char *bytes
@@ -25,9 +31,12 @@ cdef class Reply:
     cdef int stretch_count
     cdef int stretch_room
     cdef size_t elsewhere       # sum of their lengths
+    cdef bint copies            # nothing stays elsewhere: it may change before the reply is sent on; until the next start
     cdef public int resp
     cdef void lend(self, char *memory, size_t capacity) noexcept    # start over in lent memory
     cdef void clear(self) noexcept                                  # start over in the same memory
+    cdef ReplyMark mark(self) noexcept
+    cdef void rewind(self, ReplyMark mark) noexcept                 # takes back what was written since
     cdef size_t size(self) noexcept                                 # of all that was written
     cdef void copy_to(self, char *out) noexcept                     # all of it
     cdef char *take(self) except NULL                               # … in memory to be freed with free(); starts over

@@ -47,6 +47,13 @@ cdef class Reply:
     cdef void clear(self) noexcept:
         self.length = self.elsewhere = 0
         self.stretch_count = 0
+        self.copies = False
+
+    cdef ReplyMark mark(self) noexcept:
+        return ReplyMark(self.length, self.elsewhere, self.stretch_count)
+
+    cdef void rewind(self, ReplyMark mark) noexcept:
+        self.length, self.elsewhere, self.stretch_count = mark.length, mark.elsewhere, mark.stretch_count
 
     cdef size_t size(self) noexcept:
         return self.length + self.elsewhere
@@ -115,7 +122,7 @@ cdef class Reply:
 
     cdef int bulk_in_place(self, const char *data, size_t length) except -1:
         cdef Stretch *grown
-        if length < IN_PLACE_MIN or length + HEADER_MAX + 2 <= self.capacity - self.length:
+        if length < IN_PLACE_MIN or self.copies or length + HEADER_MAX + 2 <= self.capacity - self.length:
             return self.bulk(data, length)
         if self.stretch_count == self.stretch_room:
             grown = <Stretch *>realloc(self.stretches, (2 * self.stretch_room + 4) * sizeof(Stretch))

@@ -5,7 +5,8 @@ methods.
 
 Invariants
  1. argv points into the request ring or a segment: valid until the handler returns, never stored.
- 2. A handler touches the shard of each of its keys through `shard_of_key`, and no other.
+ 2. A handler touches the shard of each of its keys through `shard_of_key`, those of keys that the request does not name
+    as such through `shard_of`, and those in `everywhere` if it has no keys; no other.
  3. A handler writes exactly one reply, or raises: CommandError becomes an error reply and the transaction is rolled
     back; OutOfMemory becomes -OOM.
 """
@@ -35,6 +36,7 @@ cdef class Call:
     cdef Reply _reply
     cdef Shard home                     # the executing worker's own shard
     cdef list shards                    # shard of each key, in key order; None: all are `home`
+    cdef list everywhere                # the shards that take part, ascending: what commands without keys speak of
     # the worker's own services for cold commands (settings, DEBUG): see workers/loop.pyx
     cdef readonly object worker
     cdef readonly Limits limits         # when a value takes its other encoding; kept by Worker.configure
@@ -50,6 +52,10 @@ cdef class Call:
 
     cdef inline Shard shard_of_key(self, int key_number):
         return self.home if self.shards is None else <Shard>self.shards[key_number]
+
+    # Raises CommandError when the key lies in a shard that takes no part.
+    cdef Shard shard_of(self, const char *key, uint64_t length, uint64_t hash)
+    cdef Shard shard_of_argument(self, int index)
 
     # of argv[index], the key_number-th key; counts hits and misses
     cdef int find(self, int index, int key_number, Found *out) except -1

@@ -4,11 +4,14 @@ from libc.stdlib cimport realloc, free
 
 from shardkv.errors import NOT_INTEGER, WRONG_TYPE, CommandError
 
-from shardkv.hashing cimport hash_key
+from shardkv.hashing cimport hash_for_routing, hash_key, shard_of
 from shardkv.number cimport parse_int64
 from shardkv.ring cimport Place
 from workers.limits cimport Limits
 from workers.memory.entry cimport STRING_BOXED
+
+
+TAKES_NO_PART = "ERR internal error: a key lies in a shard that takes no part"
 
 
 class BadRecord(Exception):
@@ -25,6 +28,7 @@ cdef class Shard:
 cdef class Call:
     def __init__(self, Shard home, worker: object) -> None:
         self.home = home
+        self.everywhere = [home]
         self.worker = worker
         self._reply = Reply()
         self.limits = Limits()
@@ -77,6 +81,18 @@ cdef class Call:
         if key_number == 0:
             return self.hash
         return hash_key(self.argv[index].bytes, self.argv[index].length)
+
+    cdef Shard shard_of(self, const char *key, uint64_t length, uint64_t hash):
+        cdef uint64_t index = shard_of(hash_for_routing(key, length, hash), self.home.arena.header.shards)
+        cdef Shard shard
+        for shard in self.everywhere:
+            if <uint64_t>shard.index == index:
+                return shard
+        raise CommandError(TAKES_NO_PART)
+
+    cdef Shard shard_of_argument(self, int index):
+        cdef Argument *key = &self.argv[index]
+        return self.shard_of(key.bytes, key.length, hash_key(key.bytes, key.length))
 
     cdef int find(self, int index, int key_number, Found *out) except -1:
         self.shard_of_key(key_number).keyspace.find(

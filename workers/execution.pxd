@@ -16,38 +16,28 @@ Invariants
     the acceptor's memory is broken, and the worker stops).
  5. A request's segment goes when the request is done, whether or not it could be opened.
  6. What was undone counts as no change and as a call that failed.
+
+Commands inside of a request, as an EXEC has them, are run by inner.pxd.
 """
 from libc.stdint cimport int64_t, uint64_t
 from shardkv.resp cimport Reply
 from shardkv.ring cimport RequestRecord, RingPair
 from shardkv.segment cimport Segment, SegmentStore
-from shardkv.stats cimport CommandBlock, ControlPage, ProcessBlock
-from workers.call cimport Call
+from shardkv.stats cimport ControlPage, ProcessBlock
+from workers.inner cimport InnerCalls
 from workers.leases cimport Leases
-from workers.memory.arena cimport Arena
-from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport Handler
-from workers.transaction cimport Transaction
 
 cdef enum Outcome:
     COMPLETED
     REFUSED                             # undone, and replied to with an error
     GOES_IN_PIECES                      # undone, and not done until its last piece is sent
 
-cdef class Execution:
-    cdef readonly int index             # of the shard
-    cdef readonly Arena arena
-    cdef readonly Keyspace keyspace
-    cdef readonly Transaction transaction
+cdef class Execution(InnerCalls):
     cdef readonly Leases leases         # what it holds are the arenas of the request now executing
     cdef readonly ControlPage page
-    cdef Call call
     cdef ProcessBlock *block
-    cdef CommandBlock *commands         # counters by command id
-    cdef list handlers                  # Handler by command id, or None
     cdef dict internal                  # Handler by name, of REQUEST_INTERNAL
-    cdef char *denies_oom               # by command id
-    cdef char *reads                    # by command id: it changes clocks, deletes what expired, and nothing else
     cdef char *members                  # by command id: see workers/ahead.pxd
     cdef SegmentStore segments
     cdef Segment request_segment        # of the request now executing, or None
@@ -72,7 +62,6 @@ cdef class Execution:
     cdef bint run_handler(self, RingPair pair, RequestRecord *record) except -1
     cdef int take_arguments(self, RequestRecord *record) except -1
     cdef Handler handler_of(self, RequestRecord *record)
-    cdef bint over_limit(self) noexcept
     cdef int fail(self, RingPair pair, RequestRecord *record, text) except -1
     cdef int undo(self) except -1
     cdef Outcome complete(self, RingPair pair, int acceptor, RequestRecord *record, uint64_t position) except? REFUSED

@@ -8,15 +8,17 @@ from libc.stdlib cimport calloc, free
 from shardkv.atomic cimport ticks
 from shardkv.resp cimport Reply, Stretch
 from shardkv.ring cimport (
-    IN_SEGMENT, LEASED, NO_TOUCH, REPLY_AGAIN, REPLY_ROOM, REPLY_WHOLE, REQUEST_INTERNAL, RING_INLINE_MAX, Participant, ReplyRecord,
-    SegmentName,
-    reply_begin, ring_advance, ring_append, ring_reserve, ring_room,
+    IN_SEGMENT, LEASED, NO_TOUCH, REPLY_AGAIN, REPLY_ROOM, REPLY_WHOLE, REQUEST_COMMAND, REQUEST_INTERNAL,
+    RING_INLINE_MAX, Participant, ReplyRecord, SegmentName, reply_begin, ring_advance, ring_append, ring_reserve,
+    ring_room,
 )
 from shardkv.segment cimport WORKER_OWNER
 from shardkv.stats cimport CHANGES, COMMANDS_MAX, ROLLBACKS, USED_MEMORY, count_call
 
-from workers.call cimport Shard
+from workers.call cimport Call, Shard
 from workers.leases cimport Leases
+from workers.memory.arena cimport Arena
+from workers.memory.keyspace cimport Keyspace
 from workers.pieces cimport Pieces
 from workers.transaction cimport Transaction
 
@@ -38,29 +40,23 @@ cdef class Execution:
         cdef Handler handler
         self.index, self.arena, self.keyspace, self.page = assignment["index"], arena, keyspace, page
         self.transaction = Transaction(arena)
+        keyspace.touches = page.touches(self.index)
         self.leases = Leases(assignment, page, arena, keyspace)
         self.call = Call(self.leases.home, self)
         self.block = page.worker(self.index)
         self.commands = page.worker_commands(self.index)
         self.segments = SegmentStore(assignment["folder"], WORKER_OWNER | self.index, assignment["epoch"])
         self.in_pieces = {}
-        self.handlers = [handlers.get(spec.name) for spec in specs]
+        self.take_commands(specs, handlers)
         self.internal = {name.encode(): handler for name, handler in handlers.items() if name.startswith("@")}
-        self.denies_oom = <char *>calloc(COMMANDS_MAX, 1)
-        self.reads = <char *>calloc(COMMANDS_MAX, 1)
         self.members = <char *>calloc(COMMANDS_MAX, 1)
-        if self.denies_oom == NULL or self.reads == NULL or self.members == NULL:
+        if self.members == NULL:
             raise MemoryError()
-        for number, spec in enumerate(specs):
-            self.denies_oom[<int>number] = "denyoom" in spec.flags
-            self.reads[<int>number] = "readonly" in spec.flags
-            handler = self.handlers[number]
+        for number, handler in enumerate(self.handlers):
             self.members[<int>number] = handler.member if handler is not None else 0
         self.changed = True
 
     def __dealloc__(self):
-        free(self.denies_oom)
-        free(self.reads)
         free(self.members)
 
     cdef bint execute(self, RingPair pair, int acceptor, RequestRecord *record) except -1:
@@ -103,6 +99,7 @@ cdef class Execution:
         cdef Shard shard
         if record.flags & LEASED:
             self.transaction.take_part([shard.arena for shard in self.leases.taken])
+            self.call.everywhere = [self.call.home, *self.leases.taken]
             for shard in self.leases.taken:
                 shard.keyspace.touch = not record.flags & NO_TOUCH
                 shard.keyspace.changes = 0
@@ -118,6 +115,7 @@ cdef class Execution:
                 self.keyspace.changes += shard.keyspace.changes
                 shard.keyspace.expired = shard.keyspace.swept = 0
             self.transaction.take_part(None)
+            self.call.everywhere, self.call.shards = [self.call.home], None
         return 0
 
     cdef int put_off(self, RingPair pair, int acceptor, RequestRecord *record) except -1:
@@ -205,6 +203,9 @@ cdef class Execution:
         self.call.hash = record.hash
         self.call.db = record.database
         self.call.command = record.command
+        self.inner_reads = False
+        if self.transaction.lent is not None and record.kind == REQUEST_COMMAND and record.command < len(self.specs):
+            self.call.shards = self.shards_of(record.command)
         self.keyspace.touch = not record.flags & NO_TOUCH
         return 0
 
@@ -216,7 +217,7 @@ cdef class Execution:
             handler = self.internal.get(self.call.arg(0))
         elif record.command < len(self.handlers):
             handler = self.handlers[record.command]
-            if self.denies_oom[record.command] and self.over_limit():
+            if self.facts[record.command].denies_oom and self.over_limit():
                 self.commands[record.command].rejected += 1
                 raise CommandError(OUT_OF_MEMORY)
         if handler is None:
@@ -277,7 +278,9 @@ cdef class Execution:
 
     cdef bint may_repeat(self, RequestRecord *record) noexcept:
         """Whether all that the request can have changed is what any reading changes: clocks, and keys that expired."""
-        return record.kind != REQUEST_INTERNAL and record.command < COMMANDS_MAX and self.reads[record.command]
+        if record.kind == REQUEST_INTERNAL or record.command >= COMMANDS_MAX:
+            return False
+        return self.facts[record.command].reads or self.inner_reads
 
     cdef int respond(self, RingPair pair, RequestRecord *record, uint64_t position) except -1:
         """Appends the record of the call's reply, behind the published tail. Raises OutOfMemory: for its segment."""

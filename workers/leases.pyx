@@ -113,9 +113,12 @@ cdef class Leases:
     cdef Shard shard_at(self, uint32_t shard):
         """The shard of this number, its arena mapped; to be used only while its lock is held. Raises ArenaError."""
         cdef Arena arena
+        cdef Shard view
         if self.views[shard] is None:
             arena = Arena.attach(arena_path(self.folder, shard), shard, self.shards, own=False)
-            self.views[shard] = Shard(shard, arena, Keyspace.view(arena, self.databases))
+            view = Shard(shard, arena, Keyspace.view(arena, self.databases))
+            view.keyspace.touches = self.page.touches(<int>shard)
+            self.views[shard] = view
             self.headers[shard] = arena.header
         return <Shard>self.views[shard]
 

@@ -3,6 +3,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
+from shardkv.commands.keys import has_plain_range
 from shardkv.commands.spec import Command
 
 _FLAGS = {"write": SPEC_WRITE, "denyoom": SPEC_DENY_OOM, "no_auth": SPEC_NO_AUTH, "loading": SPEC_LOADING}
@@ -22,15 +23,6 @@ cdef inline void lower_into(char *out, const char *name, uint64_t length) noexce
     for index in range(length):
         byte = name[index]
         out[index] = byte + 32 if c'A' <= byte <= c'Z' else byte
-
-
-def _has_plain_range(command: Command) -> bool:
-    # One specification whose keys COMMAND INFO's first, last and step give exactly, or ranges that follow each other.
-    return all(
-        spec.index is not None and spec.keynum is None and not spec.limit
-        and not {"not_key", "incomplete"} & set(spec.flags)
-        for spec in command.keys
-    )
 
 
 cdef class CommandTable:
@@ -62,7 +54,7 @@ cdef class CommandTable:
         spec.flags = sum(flag for word, flag in _FLAGS.items() if word in command.flags)
         if command.subcommands:
             spec.flags |= SPEC_CONTAINER
-        if not _has_plain_range(command):
+        if not has_plain_range(command):
             spec.flags |= SPEC_SLOW_KEYS
         spec.flags |= {"ping": SPEC_PING, "touch": SPEC_TOUCH}.get(command.name, 0)
         if "|" in command.name:

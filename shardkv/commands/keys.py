@@ -26,6 +26,15 @@ def has_keys(command: Command) -> bool:
     return any("not_key" not in spec.flags for spec in command.keys)
 
 
+def has_plain_range(command: Command) -> bool:
+    """Whether COMMAND INFO's first key, last key and step give all its keys exactly, in the specifications' order."""
+    return all(
+        spec.index is not None and spec.keynum is None and not spec.limit
+        and not {"not_key", "incomplete"} & set(spec.flags)
+        for spec in command.keys
+    )
+
+
 def arity_fits(command: Command, count: int) -> bool:
     """Whether `count` arguments, the name (both words of a subcommand) included, are a number the command takes."""
     return count == command.arity if command.arity > 0 else count >= -command.arity

@@ -24,6 +24,7 @@ MODULES: tuple[str, ...] = (
     "workers.commands.stream_reads",
     "workers.commands.streams",
     "workers.commands.strings",
+    "workers.commands.transactions",
     "workers.commands.zset_ranges",
     "workers.commands.zset_sets",
     "workers.commands.zsets",
