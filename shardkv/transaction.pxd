@@ -10,13 +10,16 @@ Invariants
  1. Nothing of it is believed: counts, ids and databases are checked by whoever executes it, as lengths are.
  2. A Watched is what the worker of the key's shard told when the key was watched; nobody else makes one.
 """
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef struct ExecStep:
     uint16_t command        # id in the command table
     uint16_t database
     uint32_t argc           # with the name
     uint64_t hash           # XXH3 of its first key (0 when there is none)
+    uint8_t resp            # 2 or 3: HELLO may stand between two steps
+    uint8_t flags           # NO_TOUCH (shardkv/ring.pxd), as in a request of its own
+    uint8_t _pad[6]
 
 cdef struct Watched:
     uint16_t database
