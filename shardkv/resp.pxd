@@ -31,7 +31,7 @@ cdef class Reply:
     cdef int stretch_count
     cdef int stretch_room
     cdef size_t elsewhere       # sum of their lengths
-    cdef bint copies            # nothing stays elsewhere: it may change before the reply is sent on; until the next start
+    cdef bint copies            # nothing is to stay elsewhere: it may change before this is sent; until begun anew
     cdef public int resp
     cdef void lend(self, char *memory, size_t capacity) noexcept    # start over in lent memory
     cdef void clear(self) noexcept                                  # start over in the same memory

@@ -1,4 +1,5 @@
-"""Commands for tests, one by one on an arena, without rings and without a loop. Nothing of the server imports this."""
+"""Commands for tests, one by one on one arena or several; no rings and no loop. Nothing of the server imports this.
+"""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
@@ -7,16 +8,19 @@ from array import array
 from collections.abc import Callable
 
 from shardkv.commands.keys import find_keys
-from shardkv.commands.table import by_name, command_id
+from shardkv.commands.table import COMMANDS, by_name, command_id
 from shardkv.errors import CommandError
-from workers.call import Shard
 from workers.commands import MODULES
 from workers.registry import load
 
 from shardkv.hashing cimport hash_key
-from workers.call cimport Call
+from shardkv.stats cimport COMMANDS_MAX
+from shardkv.transaction cimport ExecStep
+from workers.call cimport Call, Shard
+from workers.inner cimport InnerCalls
 from workers.memory.arena cimport COMMIT_INTERNAL, Arena
 from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, Keyspace
+from workers.transaction cimport Transaction
 from workers.registry cimport Handler
 from workers.memory.dice cimport reseed
 
@@ -28,22 +32,31 @@ cdef int64_t cpu_ns() noexcept:
     return now.tv_sec * <int64_t>1_000_000_000 + now.tv_nsec
 
 
-cdef class Executor:
-    """Executes commands, and commits or rolls back as it is told."""
-    cdef readonly Arena arena
-    cdef readonly Keyspace keyspace
-    cdef readonly dict handlers
-    cdef Call call
+cdef class Executor(InnerCalls):
+    """Executes commands, and commits or rolls back as it is told. Its shard is that of the first arena; every command
+    has the others on lease."""
+    cdef readonly dict registered
+    cdef list others            # Shards beside home
     cdef uint64_t position
     cdef bytes arguments        # what the call's argv points into
     cdef readonly uint64_t journal_bytes    # that the last command had written before its commit
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, *others: Arena) -> None:
         self.arena = arena
         self.keyspace = Keyspace(arena)
-        self.handlers = load(MODULES)
+        self.transaction = Transaction(arena)
+        self.registered = load(MODULES)
+        self.take_commands(COMMANDS, self.registered)
+        self.others = [Shard(number, other, Keyspace(other)) for number, other in enumerate(others, 1)]
         self.call = Call(Shard(0, arena, self.keyspace), self)
+        self.call.everywhere = [self.call.home, *self.others]
         self.position = max(arena.header.commit[0], arena.header.commit[<int>COMMIT_INTERNAL])
+
+    @property
+    def keyspaces(self) -> list[Keyspace]:
+        """Those of all arenas."""
+        cdef Shard shard
+        return [shard.keyspace for shard in self.call.everywhere]
 
     def seed(self, number: int) -> None:
         """Makes commands that answer random elements do so in the same way from here on."""
@@ -58,10 +71,26 @@ cdef class Executor:
         """
         self._parse(name, words, self._keys(name, words))
         self.call.db = database
-        self.call.now_ms = self.keyspace.now_ms = now_ms
-        self.keyspace.clock = <uint32_t>(<int64_t>now_ms // 1000) & 0xFFFFFF
-        self._transact(<Handler>self.handlers[name], keep)
+        self._set_clock(now_ms)
+        self._transact(<Handler>self.registered[name], keep)
         return self.call._reply.getvalue()
+
+    def execute(self, steps: list, *watched: tuple, now_ms: int = 1000, keep: bool = True) -> bytes:
+        """Executes an EXEC of `steps`, each of a command's name, its words and its database. `watched` are pairs of a
+        key and what `run("watch", key)` answered about it, without its frame."""
+        cdef ExecStep step
+        cdef bytes table = b""
+        cdef list words = []
+        for name, arguments, database in steps:
+            command = [*name.encode().split(b"|"), *arguments]
+            keys = find_keys(by_name[name], command)
+            step.command, step.database, step.argc = command_id(name), database, len(command)
+            step.hash = hash_key(command[keys[0]], len(command[keys[0]])) if keys else 0
+            step.resp, step.flags = 2, 0
+            table += (<char *>&step)[:sizeof(step)]
+            words += command
+        facts = b"".join(told for _, told in watched)
+        return self.run("exec", table, facts, *words, *(key for key, _ in watched), now_ms=now_ms, keep=keep)
 
     def time_each(self, name: str, words: Callable[[int], tuple[bytes, ...]], count: int, ns: array) -> None:
         """Executes `name` with words(0), words(1) … and notes in ns[i] the nanoseconds of CPU that call i took, if that
@@ -71,7 +100,7 @@ cdef class Executor:
         cdef uint32_t[::1] least = ns
         cdef uint32_t spent
         cdef int64_t index
-        cdef Handler handler = <Handler>self.handlers[name]
+        cdef Handler handler = <Handler>self.registered[name]
         cdef list keys = self._keys(name, words(0))
         for index in range(count):
             self._parse(name, words(index), keys)
@@ -108,9 +137,18 @@ cdef class Executor:
         cdef bytes body = b"".join([*(len(word).to_bytes(4, "little") for word in arguments), *arguments])
         self.arguments = body
         self.call.parse(body, len(body), <uint32_t>len(arguments))
-        self.call.command = command_id(name) if name in by_name else 0
+        self.call.command = command_id(name) if name in by_name else COMMANDS_MAX
         if keys:
             self.call.hash = hash_key(arguments[<int>keys[0]], len(arguments[<int>keys[0]]))
+        return 0
+
+    cdef int _set_clock(self, int64_t now_ms) except -1:
+        cdef Shard shard
+        self.call.now_ms = now_ms
+        for shard in self.call.everywhere:
+            shard.keyspace.now_ms = now_ms
+            shard.keyspace.clock = <uint32_t>(now_ms // 1000) & 0xFFFFFF
+            shard.keyspace.touch = True
         return 0
 
     cdef uint32_t _timed(self, Handler handler) except? 0xFFFFFFFF:
@@ -119,19 +157,22 @@ cdef class Executor:
         return <uint32_t>min(cpu_ns() - begun, <int64_t>0xFFFFFFFF)
 
     cdef int _transact(self, Handler handler, bint keep) except -1:
+        cdef Shard shard
         self.call._reply.clear()
         self.position += 1
-        self.arena.begin(0, self.position)
+        self.transaction.take_part([shard.arena for shard in self.others])
+        self.transaction.begin(0, self.position)
         done = self._execute(handler)
-        self.journal_bytes = self.arena.header.journal_used
+        self.journal_bytes = self.transaction.journalled()
         if done and keep:
-            self.arena.commit()
+            self.transaction.commit()
         else:
-            self.arena.rollback()
+            self.transaction.rollback()
         return 0
 
     cdef bint _execute(self, Handler handler) except *:
         try:
+            self.call.shards = self.shards_of(self.call.command) if self.call.command < COMMANDS_MAX else None
             handler.run(self.call)
             return True
         except CommandError as error:

@@ -6,7 +6,7 @@ methods.
 Invariants
  1. argv points into the request ring or a segment: valid until the handler returns, never stored.
  2. A handler touches the shard of each of its keys through `shard_of_key`, those of keys that the request does not name
-    as such through `shard_of`, and those in `everywhere` if it has no keys; no other.
+    as such through `owner_of`, and those in `everywhere` if it has no keys; no other.
  3. A handler writes exactly one reply, or raises: CommandError becomes an error reply and the transaction is rolled
     back; OutOfMemory becomes -OOM.
 """
@@ -54,8 +54,8 @@ cdef class Call:
         return self.home if self.shards is None else <Shard>self.shards[key_number]
 
     # Raises CommandError when the key lies in a shard that takes no part.
-    cdef Shard shard_of(self, const char *key, uint64_t length, uint64_t hash)
-    cdef Shard shard_of_argument(self, int index)
+    cdef Shard owner_of(self, const char *key, uint64_t length, uint64_t hash)
+    cdef Shard owner_of_argument(self, int index)
 
     # of argv[index], the key_number-th key; counts hits and misses
     cdef int find(self, int index, int key_number, Found *out) except -1

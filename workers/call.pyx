@@ -82,7 +82,7 @@ cdef class Call:
             return self.hash
         return hash_key(self.argv[index].bytes, self.argv[index].length)
 
-    cdef Shard shard_of(self, const char *key, uint64_t length, uint64_t hash):
+    cdef Shard owner_of(self, const char *key, uint64_t length, uint64_t hash):
         cdef uint64_t index = shard_of(hash_for_routing(key, length, hash), self.home.arena.header.shards)
         cdef Shard shard
         for shard in self.everywhere:
@@ -90,9 +90,9 @@ cdef class Call:
                 return shard
         raise CommandError(TAKES_NO_PART)
 
-    cdef Shard shard_of_argument(self, int index):
+    cdef Shard owner_of_argument(self, int index):
         cdef Argument *key = &self.argv[index]
-        return self.shard_of(key.bytes, key.length, hash_key(key.bytes, key.length))
+        return self.owner_of(key.bytes, key.length, hash_key(key.bytes, key.length))
 
     cdef int find(self, int index, int key_number, Found *out) except -1:
         self.shard_of_key(key_number).keyspace.find(

@@ -1,5 +1,5 @@
-"""Inner calls: commands that are executed inside of another request, as the commands of an EXEC are, with the same Call,
-in the same transaction, one after the other.
+"""Inner calls: commands that are executed inside of another request, as those of an EXEC are, with the same Call and in
+the same transaction, one after the other.
 
 Execution and what tests have in its place are InnerCalls; a handler finds it as `call.worker`.
 
@@ -35,6 +35,8 @@ cdef struct Inner:
     int argc
     Argument *argv                      # its name first
     uint64_t hash                       # of its first key
+    int resp                            # 2 or 3
+    bint touches                        # sets access clocks
 
 cdef class InnerCalls:
     cdef readonly int index             # of the shard
@@ -60,4 +62,5 @@ cdef class InnerCalls:
     cdef list shards_of(self, int command)
 
     cdef bint attempt(self, Handler handler) except -1
+    cdef int set_touch(self, bint touch) except -1
     cdef int fail_inner(self, ReplyMark begun, uint64_t expired, text) except -1

@@ -6,8 +6,8 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
 from shardkv.atomic cimport ticks
-from shardkv.hashing cimport hash_key
 from shardkv.stats cimport COMMANDS_MAX, count_call
+from workers.call cimport Shard
 
 from shardkv.commands.keys import find_keys, has_plain_range
 from shardkv.errors import ARENA_FULL, CommandError, OutOfMemory
@@ -52,10 +52,13 @@ cdef class InnerCalls:
         cdef Argument *argv = call.argv
         cdef uint64_t hash = call.hash, now
         cdef int argc = call.argc, database = call.db, command = call.command
+        cdef int resp = call._reply.resp
         cdef list shards = call.shards
         cdef bint done
         call.argv, call.argc, call.hash = inner.argv, inner.argc, inner.hash
-        call.db, call.command = inner.database, inner.command
+        call.db, call.command, call._reply.resp = inner.database, inner.command, inner.resp
+        if self.keyspace.touch != inner.touches:
+            self.set_touch(inner.touches)
         try:
             if self.transaction.lent is not None:
                 call.shards = self.shards_of(inner.command)
@@ -63,7 +66,7 @@ cdef class InnerCalls:
             done = self.attempt(<Handler>self.handlers[inner.command])
         finally:
             call.argv, call.argc, call.hash = argv, argc, hash
-            call.db, call.command, call.shards = database, command, shards
+            call.db, call.command, call.shards, call._reply.resp = database, command, shards, resp
         if self.commands != NULL:
             now = ticks()
             count_call(&self.commands[inner.command], now - self.inner_tick, not done)
@@ -87,6 +90,12 @@ cdef class InnerCalls:
             self.fail_inner(begun, expired, "ERR internal error, see the server's log")
         return False
 
+    cdef int set_touch(self, bint touch) except -1:
+        cdef Shard shard
+        for shard in self.call.everywhere:
+            shard.keyspace.touch = touch
+        return 0
+
     cdef int fail_inner(self, ReplyMark begun, uint64_t expired, text) except -1:
         self.transaction.undo_to_mark()
         self.keyspace.expired = expired
@@ -102,9 +111,9 @@ cdef class InnerCalls:
         cdef int64_t index = facts.first
         if facts.finds_keys:
             for index in find_keys(self.specs[command], call.args()):
-                shards.append(call.shard_of_argument(<int>index))
+                shards.append(call.owner_of_argument(<int>index))
         elif facts.first:
             while index <= last and index < call.argc:
-                shards.append(call.shard_of_argument(<int>index))
+                shards.append(call.owner_of_argument(<int>index))
                 index += facts.step
         return shards

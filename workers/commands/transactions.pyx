@@ -9,9 +9,10 @@ from shardkv.errors import OUT_OF_MEMORY, CommandError
 
 from shardkv.atomic cimport ticks
 from shardkv.hashing cimport hash_key
+from shardkv.ring cimport NO_TOUCH
 from shardkv.stats cimport EPOCHS, Touches, touch_slot
 from shardkv.transaction cimport ExecStep, Watched
-from workers.call cimport Argument, Call, Shard
+from workers.call cimport Argument, Call
 from workers.inner cimport CommandFacts, Inner, InnerCalls
 from workers.memory.databases cimport Found
 from workers.memory.keyspace cimport Keyspace
@@ -55,7 +56,7 @@ cdef int watch_command(Call call) except -1:
 cdef bint has_changed(Call call, Watched *then, Argument *key) except -1:
     cdef uint64_t hash = hash_key(key.bytes, key.length)
     cdef Keyspace keyspace = (
-        call.home if len(call.everywhere) == 1 else call.shard_of(key.bytes, key.length, hash)
+        call.home if len(call.everywhere) == 1 else call.owner_of(key.bytes, key.length, hash)
     ).keyspace
     cdef Watched now
     watch(keyspace, then.database, key, hash, &now)
@@ -94,11 +95,12 @@ cdef int take_step(Call call, int number, int at, Inner *out) except -1:
         raise BadRecord("the arguments of an EXEC do not fit")
     out.command, out.database, out.hash = step.command, step.database, step.hash
     out.argc, out.argv = <int>step.argc, call.argv + at
+    out.resp, out.touches = 3 if step.resp == 3 else 2, not step.flags & NO_TOUCH
     return 0
 
 
 cdef int check_steps(Call call, InnerCalls calls, int steps) except -1:
-    """Checks all commands before any is executed; returns the argument behind the last. Raises BadRecord, CommandError."""
+    """Checks all commands before any is executed; returns the argument behind the last."""
     cdef CommandFacts *facts
     cdef Inner inner
     cdef bint denies_oom = False
