@@ -51,7 +51,10 @@ cdef class Call:
     cdef int parse_places(self, const char *bytes, uint64_t size, uint64_t table, uint32_t argc) except -1
 
     cdef inline Shard shard_of_key(self, int key_number):
-        return self.home if self.shards is None else <Shard>self.shards[key_number]
+        # A request that does not fit its command has fewer keys, or none: its handler will say so.
+        if self.shards is None or key_number >= <int>len(self.shards):
+            return self.home
+        return <Shard>self.shards[key_number]
 
     # Raises CommandError when the key lies in a shard that takes no part.
     cdef Shard owner_of(self, const char *key, uint64_t length, uint64_t hash)

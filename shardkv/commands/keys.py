@@ -46,6 +46,8 @@ def find_keys(command: Command, args: list[bytes]) -> list[int]:
     Also where a count of keys leaves no room for the words that must follow them: the LEFT of LMPOP 2 a LEFT is no key
     that could be another shard's. COMMAND GETKEYS, as in Redis, takes it for one.
     """
+    if command.name in _STORES_AT_LAST:
+        return _georadius(args)
     found = [position for position, _ in keys_with_flags(command, args)]
     return [] if found and max(found) + _words_behind_keys(command) >= len(args) else found
 
@@ -166,6 +168,12 @@ def _sort_ro(args: list[bytes]) -> list[Key]:
     return [(1, _READ)]
 
 
+def _georadius(args: list[bytes]) -> list[int]:
+    # Whichever STORE or STOREDIST comes last: no specification can say that.
+    stores = [place + 1 for place in range(5, len(args) - 1) if args[place].lower() in (b"store", b"storedist")]
+    return [1, *stores[-1:]]
+
+
 def _migrate(args: list[bytes]) -> list[Key]:
     flags = ("RW", "access", "delete")
     place = 6
@@ -177,6 +185,7 @@ def _migrate(args: list[bytes]) -> list[Key]:
     return [(3, flags)] if len(args) > 3 else []
 
 
+_STORES_AT_LAST = ("georadius", "georadiusbymember")
 _SPECIAL: dict[str, Callable[[list[bytes]], list[Key]]] = {
     "set": _set,
     "bitfield": _bitfield,

@@ -111,10 +111,7 @@ cdef int restore_command(Call call) except -1:
 cdef int set_idle(Keyspace keyspace, Found *found, int64_t seconds) except -1:
     """The key was last used so many seconds ago."""
     cdef uint32_t clock = <uint32_t>(keyspace.clock - min(seconds, <int64_t>CLOCK_MASK)) & CLOCK_MASK
-    cdef uint32_t low = <uint32_t>(found.entry.type | found.entry.flags << 5)
-    keyspace.arena.put32(found.entry.offset, low | clock << 8)
-    found.entry.clock = clock
-    return 0
+    return keyspace.set_clock(found, clock)
 
 
 # -- DEBUG RELOAD: a value at a time, as nothing but the arena keeps the data

@@ -1,6 +1,7 @@
 """Commands on keys of any type: DEL, EXPIRE and TTL with their kin, RENAME, COPY, MOVE.
 
-DEL, UNLINK, EXISTS and TOUCH are split over the shards: each worker sees those of the keys that are its own.
+DEL, UNLINK, EXISTS and TOUCH are split over the shards, if that is enough: then each worker sees those of the keys that
+are its own.
 """
 from libc.stdint cimport INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, int64_t, uint64_t
 from libc.string cimport memcmp
@@ -215,6 +216,8 @@ cdef int rename(Call call, bint only_if_free) except -1:
         if target.exists:
             to_keyspace.delete(call.db, &target, True)
         from_keyspace.copy(to_keyspace, call.db, &source, name.bytes, name.length, target.hash)
+        to_keyspace.peek(call.db, name.bytes, name.length, target.hash, &target)
+        to_keyspace.set_clock(&target, source.entry.clock)
         from_keyspace.delete(call.db, &source, True)
     return call._reply.integer(1) if only_if_free else call._reply.status("OK")
 

@@ -265,7 +265,7 @@ cdef int take_shape(Call call, Arena arena, Zset *zset, int index, Search *searc
 
 
 cdef int take_options(Call call, Arena arena, Zset *zset, int index, Search *search) except -1:
-    cdef int taken, stores = 0
+    cdef int taken
     while index < call.argc:
         taken = 0
         if take_flag(call, index, search):
@@ -279,16 +279,13 @@ cdef int take_options(Call call, Arena arena, Zset *zset, int index, Search *sea
             call.is_option(index, b"store") or call.is_option(index, b"storedist")
         ):
             search.store_distances = call.is_option(index, b"storedist")
-            search.store = index + 1
-            stores |= 2 if search.store_distances else 1
+            search.store = index + 1    # the last one counts
             taken = 1
         else:
             taken = take_shape(call, arena, zset, index, search) if search.by_name else 0
             if taken == 0:
                 raise CommandError(SYNTAX)
         index += 1 + taken
-    if stores == 3 and search.store_distances:
-        search.store_key_number = 2     # the key behind STORE is a key of the command too
     return check_search(call, search)
 
 

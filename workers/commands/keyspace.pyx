@@ -1,7 +1,8 @@
 """Commands on whole databases, and on what lies behind a key: KEYS, SCAN, FLUSHALL, OBJECT, MEMORY USAGE and their kin.
 
-Those without a key run in every shard and tell of their own shard only; the acceptor makes one reply of all. SCAN goes
-through one shard after another: the cursor a client sees is `shard << 48 | cursor within the shard`.
+Those without a key tell of the shards that take part. Mostly that is the worker's own: they run in every shard, and the
+acceptor makes one reply of all. SCAN goes through one shard after another: the cursor a client sees is
+`shard << 48 | cursor within the shard`.
 """
 from libc.stdint cimport INT32_MAX, INT32_MIN, int64_t, uint64_t
 from libc.string cimport memcpy, strlen
@@ -11,9 +12,10 @@ from shardkv.errors import BAD_DB, SYNTAX, CommandError
 from shardkv.glob cimport glob_match
 from shardkv.number cimport parse_int64, print_int64
 from shardkv.resp cimport Reply
-from workers.call cimport Argument, Call
+from workers.call cimport Argument, Call, Shard
 from workers.commands.generic cimport observe, type_name
 from workers.memory.databases cimport Found
+from workers.memory.dice cimport roll_below
 from workers.memory.entry cimport (
     HASH_PACKED, HASH_TABLE, LIST_PACKED, LIST_TREE, SET_INTS, SET_PACKED, SET_TABLE, STREAM, STRING_EMBEDDED,
     STRING_INT, ZSET_PACKED, ZSET_TREE,
@@ -72,15 +74,16 @@ cdef int write_keys(Reply reply, list keys, Filter wanted) except -1:
 
 
 cdef int keys_command(Call call) except -1:
-    cdef Keyspace keyspace = call.home.keyspace
     cdef Filter wanted = Filter()
     cdef list keys = []
-    cdef uint64_t cursor = 0
+    cdef uint64_t cursor
+    cdef Shard shard
     wanted.take_pattern(&call.argv[1])
-    while True:
-        cursor = keyspace.scan(call.db, cursor, keys)
-        if cursor == 0:
-            return write_keys(call._reply, keys, wanted)
+    for shard in call.everywhere:
+        cursor = shard.keyspace.scan(call.db, 0, keys)
+        while cursor:
+            cursor = shard.keyspace.scan(call.db, cursor, keys)
+    return write_keys(call._reply, keys, wanted)
 
 
 cdef uint64_t cursor_argument(Call call) except? 0xFFFFFFFFFFFFFFFF:
@@ -125,19 +128,28 @@ cdef int scan_command(Call call) except -1:
 
 cdef uint64_t scan_shard(Call call, uint64_t cursor, int64_t count, list keys) except? 0xFFFFFFFFFFFFFFFF:
     # Gathers about `count` keys; returns the cursor to go on with, which is the next shard's when this one is through.
-    cdef uint64_t shard = cursor >> CURSOR_BITS
+    cdef uint64_t number = cursor >> CURSOR_BITS
     cdef uint64_t shards = call.home.arena.header.shards
     cdef int64_t clusters = 0
-    if shard != <uint64_t>call.home.index:
+    cdef Shard shard = taking_part(call, number)
+    if shard is None:
         return 0  # no cursor of ours
     cursor &= CURSOR_MASK
     while True:
-        cursor = call.home.keyspace.scan(call.db, cursor, keys)
+        cursor = shard.keyspace.scan(call.db, cursor, keys)
         clusters += 1
         if cursor == 0:
-            return (shard + 1) << CURSOR_BITS if shard + 1 < shards else 0
+            return (number + 1) << CURSOR_BITS if number + 1 < shards else 0
         if len(keys) >= count or clusters // CLUSTERS_PER_KEY >= count:
-            return shard << CURSOR_BITS | cursor
+            return number << CURSOR_BITS | cursor
+
+
+cdef Shard taking_part(Call call, uint64_t number):
+    cdef Shard shard
+    for shard in call.everywhere:
+        if <uint64_t>shard.index == number:
+            return shard
+    return None
 
 
 cdef int print_cursor(uint64_t cursor, char *out) noexcept:
@@ -146,23 +158,43 @@ cdef int print_cursor(uint64_t cursor, char *out) noexcept:
 
 
 cdef int randomkey_command(Call call) except -1:
-    cdef bytes key = call.home.keyspace.random_key(call.db)
-    if key is None:
-        return call._reply.null()
+    cdef int64_t left
+    cdef Shard shard
+    cdef bytes key = None
+    while key is None:      # whoever has none but expired keys deletes them while it looks for one
+        left = count_keys(call)
+        if left == 0:
+            return call._reply.null()
+        left = <int64_t>roll_below(left)
+        for shard in call.everywhere:
+            left -= <int64_t>shard.keyspace.count(call.db)
+            if left < 0:
+                key = shard.keyspace.random_key(call.db)
+                break
     return call._reply.bulk(key, len(key))
 
 
 # -- whole databases
 
+cdef int64_t count_keys(Call call) except -1:
+    cdef Shard shard
+    cdef int64_t count = 0
+    for shard in call.everywhere:
+        count += <int64_t>shard.keyspace.count(call.db)
+    return count
+
+
 cdef int dbsize_command(Call call) except -1:
-    return call._reply.integer(<int64_t>call.home.keyspace.count(call.db))
+    return call._reply.integer(count_keys(call))
 
 
 cdef int flush(Call call, int db) except -1:
+    cdef Shard shard
     # Either way the keys are gone at once and their memory comes back in steps, so that no client waits for it.
     if call.argc > 2 or (call.argc == 2 and not (call.is_option(1, b"sync") or call.is_option(1, b"async"))):
         raise CommandError(SYNTAX)
-    call.home.keyspace.flush(db)
+    for shard in call.everywhere:
+        shard.keyspace.flush(db)
     return call._reply.status("OK")
 
 
@@ -186,9 +218,11 @@ cdef int swapdb_command(Call call) except -1:
     cdef int64_t one = swapped(call, 1, "first")
     cdef int64_t other = swapped(call, 2, "second")
     cdef int64_t databases = call.home.keyspace.databases
+    cdef Shard shard
     if not (0 <= one < databases and 0 <= other < databases):
         raise CommandError(BAD_DB)
-    call.home.keyspace.swap(<int>one, <int>other)
+    for shard in call.everywhere:
+        shard.keyspace.swap(<int>one, <int>other)
     return call._reply.status("OK")
 
 

@@ -1,7 +1,7 @@
 """SORT and SORT_RO, on lists, sets and sorted sets.
 
-Elements are sorted as Python's bytes: linear in memory, as the answer is. The keys that BY and GET look up, and that of
-STORE, must lie in the shard that executes the command.
+Elements are sorted as Python's bytes: linear in memory, as the answer is. The keys that BY and GET look up may lie in
+any shard that takes part.
 """
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc cimport errno as c_errno
@@ -11,9 +11,9 @@ from libc.stdlib cimport strtod
 from math import isnan
 from operator import itemgetter
 
-from shardkv.errors import CROSS_SHARD, SYNTAX, WRONG_TYPE, CommandError
+from shardkv.errors import SYNTAX, WRONG_TYPE, CommandError
 
-from shardkv.hashing cimport hash_for_routing, hash_key, shard_of
+from shardkv.hashing cimport hash_key
 from workers.call cimport Call
 from workers.memory.databases cimport Found
 from workers.memory.entry cimport LIST_PACKED, LIST_TREE, STRING_BOXED
@@ -63,21 +63,15 @@ cdef class Pattern:
 
 
 cdef Keyspace look_up(Call call, bytes key, Found *found):
-    """Finds a key that the request does not name as such. Raises CommandError when it lies in another shard."""
-    cdef Keyspace keyspace = keyspace_of(call, key)
-    keyspace.find(call.db, key, len(key), hash_key(key, len(key)), found)
+    """Finds a key that the request does not name as such. Raises CommandError when its shard takes no part."""
+    cdef uint64_t hash = hash_key(key, len(key))
+    cdef Keyspace keyspace = call.owner_of(key, len(key), hash).keyspace
+    keyspace.find(call.db, key, len(key), hash, found)
     if found.exists:
         call.hits += 1
     else:
         call.misses += 1
     return keyspace
-
-
-cdef Keyspace keyspace_of(Call call, bytes key):
-    cdef uint64_t routed = hash_for_routing(key, len(key), hash_key(key, len(key)))
-    if shard_of(routed, call.home.arena.header.shards) != <uint64_t>call.home.index:
-        raise CommandError(CROSS_SHARD)
-    return call.home.keyspace
 
 
 cdef object string_of(Keyspace keyspace, Found *found):
@@ -234,7 +228,7 @@ cdef object score(Call call, Sorting sorting, bytes element):
 cdef int store(Call call, int index, list values) except -1:
     """Makes the key at argument `index` a list of these values, or deletes it when there are none."""
     cdef bytes key = call.arg(index)
-    cdef Keyspace keyspace = keyspace_of(call, key)
+    cdef Keyspace keyspace = call.shard_of_key(1).keyspace
     cdef Element batch[BATCH]
     cdef Element element
     cdef Found found

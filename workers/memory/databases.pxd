@@ -83,6 +83,7 @@ cdef class Databases:
     # After an edit has left another block or length; nothing is written when both are as they were.
     cdef int set_box(self, Found *found, uint64_t block, uint64_t used) except -1
     cdef int set_expiry(self, int db, Found *found, int64_t expiry) except -1                         # -1 = PERSIST
+    cdef int set_clock(self, Found *found, uint32_t clock) except -1
     cdef int delete(self, int db, Found *found, bint lazily) except -1
     # RENAME, MOVE: same value, expiry kept; a key that is there under the new name is deleted. `found` is the moved
     # key afterwards.

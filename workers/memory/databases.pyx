@@ -107,9 +107,13 @@ cdef class Databases:
     cdef int find(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1:
         self.look(db, key, length, hash, out)
         if out.exists and self.touch and out.entry.clock != self.clock:
-            # type, flags and clock are the low half of word 0
-            self.arena.put32(out.entry.offset, <uint32_t>(out.entry.type | out.entry.flags << 5) | self.clock << 8)
-            out.entry.clock = self.clock
+            self.set_clock(out, self.clock)
+        return 0
+
+    cdef int set_clock(self, Found *found, uint32_t clock) except -1:
+        # type, flags and clock are the low half of word 0
+        self.arena.put32(found.entry.offset, <uint32_t>(found.entry.type | found.entry.flags << 5) | clock << 8)
+        found.entry.clock = clock
         return 0
 
     cdef int peek(self, int db, const char *key, uint64_t length, uint64_t hash, Found *out) except -1:
