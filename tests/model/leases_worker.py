@@ -147,16 +147,21 @@ def _take(model: Leases, state: State, me: int, mine: Worker) -> Steps:
 
 
 def _give_back(model: Leases, state: State, me: int, mine: Worker) -> Steps:
-    """Then `serve` again or `leave`, behind a look whom to wake."""
+    """Lock by lock, and what was in `wanted` is forgotten, as everybody is woken; then `serve` again, or `leave`."""
     if mine.todo:
-        shard, *others = mine.todo
-        left = become(state, me, mine._replace(todo=tuple(others)), locks=put(state.locks, shard, 0))
-        yield f"gives lock {shard} back", left
+        shard = mine.todo[0]
+        behind = mine._replace(at=mine.at.replace("give back", "unwant"))
+        yield f"gives lock {shard} back", become(state, me, behind, locks=put(state.locks, shard, 0))
         return
-    after = _wake_wanting(model, state, me, mine.taken)
     everybody = set(range(model.shards)) if model.has("wake deciding") else set()
-    after = _wake(after, me, everybody, LEASE)
-    yield "looks whom to wake", become(after, me, mine._replace(at=mine.at.removeprefix("give back, "), taken=()))
+    behind = mine._replace(at=mine.at.removeprefix("give back, "), taken=())
+    yield "looks whom to wake", become(_wake(state, me, everybody, LEASE), me, behind)
+
+
+def _unwant(model: Leases, state: State, me: int, mine: Worker) -> Steps:
+    shard, *others = mine.todo
+    behind = mine._replace(at=mine.at.replace("unwant", "give back"), todo=tuple(others))
+    yield f"forgets who wants {shard}", become(state, me, behind, wanted=put(state.wanted, shard, ()))
 
 
 def _wake_wanting(model: Leases, state: State, me: int, shards: tuple[int, ...]) -> State:
@@ -368,7 +373,9 @@ def _asleep(model: Leases, state: State, me: int, mine: Worker) -> Steps:
 
 PROGRAM: dict[str, Callable[[Leases, State, int, Worker], Steps]] = {
     "hold": _hold, "hold again": _hold, "serve": _serve, "take": _take, "take again": _take, "change": _change,
-    "decide": _decide, "close": _close, "give back, serve": _give_back, "give back, leave": _give_back,
-    "give back, close": _give_back, "leave": _leave_ring, "publish": _publish, "reply tail": _reply_tail, "head": _head,
-    "tell": _tell, "release": _release, "say": _say, "blind": _blind, "examine": _examine, "asleep": _asleep,
+    "decide": _decide, "close": _close, "leave": _leave_ring, "publish": _publish, "reply tail": _reply_tail,
+    "head": _head, "tell": _tell, "release": _release, "say": _say, "blind": _blind, "examine": _examine,
+    "asleep": _asleep,
+    "give back, serve": _give_back, "give back, leave": _give_back, "give back, close": _give_back,
+    "unwant, serve": _unwant, "unwant, leave": _unwant, "unwant, close": _unwant,
 }

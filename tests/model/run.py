@@ -28,9 +28,6 @@ MODELS: dict[str, Model] = {
     "wide, a death": replace(WIDE, deaths=1, acceptors_die=False),
     "batch, a death of a worker": replace(BATCH, deaths=1, acceptors_die=False),
     "three in a batch": Leases(3, (((Request(1, (0, 1)), Request(2, (1, 2)), Request(3, (2,))),),)),
-    "four": Leases(3, (
-        ((Request(1, (0, 1)),), (Request(2, (2,)),)), ((Request(3, (1, 2)),), (Request(4, (0, 2)),)),
-    )),
 }
 
 
