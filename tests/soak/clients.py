@@ -35,6 +35,14 @@ class Connection:
         """The reply to a command; raises Lost, and ErrorReply for an error."""
         return self.ask_all([words])[0]
 
+    def insist(self, *words: bytes | str | int) -> Any:
+        """The reply to a command that may be sent again."""
+        while True:
+            try:
+                return self.ask(*words)
+            except Lost:
+                continue
+
     def ask_all(self, requests: list[Words]) -> list[Any]:
         """The replies to commands that are sent in one go."""
         encoded = [[word if isinstance(word, bytes) else str(word).encode() for word in words] for words in requests]

@@ -127,7 +127,7 @@ class Bank(Load):
         self.reads.append([])
 
     def check(self, connection: Connection) -> str:
-        self.note(connection.ask("MGET", *self.keys))
+        self.note(connection.insist("MGET", *self.keys))
         return f"{self.moved} transfers, {self.touched} not made as a key was touched, {len(self.reads)} reads"
 
 
@@ -173,7 +173,7 @@ class Appends(Load):
             final = []
             begun = time.monotonic()
             for key in (f"list:{number}:{place}" for place in range(self.lists)):
-                final.append(Read(key, tuple(map(int, connection.ask("LRANGE", key, 0, -1)))))
+                final.append(Read(key, tuple(map(int, connection.insist("LRANGE", key, 0, -1)))))
             check_appends([*operations, Operation("done", tuple(final), None, begun, time.monotonic())])
         lost = sum(operation.lost for operation in self.operations())
         return f"{len(self.operations())} transactions in {len(rounds)} rounds, {lost} lost"
@@ -333,7 +333,7 @@ class Queues(Load):
 
     def drained(self, connection: Connection) -> bool:
         """Whether nothing is left."""
-        return not any(connection.ask("LLEN", key) for key in (*self.queues, "chain:first", "chain:last"))
+        return not any(connection.insist("LLEN", key) for key in (*self.queues, "chain:first", "chain:last"))
 
     def check(self, connection: Connection) -> str:
         if not self.drained(connection):
@@ -360,7 +360,7 @@ LOADS: tuple[type[Load], ...] = (Bank, Appends, Registers, Copies, Queues)
 
 def supported(load: Load, connection: Connection) -> str:
     """Why the server cannot take a load; empty when it can."""
-    facts: list[Any] = connection.ask("COMMAND", "INFO", *load.needs)
+    facts: list[Any] = connection.insist("COMMAND", "INFO", *load.needs)
     missing = [name for name, fact in zip(load.needs, facts, strict=True) if not fact]
     if missing:
         return f"no {', '.join(missing)}"
