@@ -30,7 +30,7 @@ run: build
 
 build: build/.made
 
-test: build build/generator .venv/.made-test
+test: build build/generator build/handover .venv/.made-test
 	@$(PY) -m pytest $(ARGS)
 
 check: build .venv/.made-test
@@ -38,7 +38,7 @@ check: build .venv/.made-test
 	@$(PY) -m mypy
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" cython-lint shardkv workers
 
-bench: build build/generator .venv/.made-bench .venv/.made-rivals
+bench: build build/generator build/handover .venv/.made-bench .venv/.made-rivals
 	@$(PY) -m bench.run $(ARGS)
 
 profile: build .venv/.made-bench
@@ -69,8 +69,8 @@ build/.made: setup.py .venv/.made $(SOURCES) $(if $(filter-out $(words $(COMPILE
 .PHONY: force
 force:
 
-# The load generator of `make bench`; no part of the server, so setup.py does not know it.
-build/generator: bench/generator.c
+# The load generators of `make bench`; no part of the server, so setup.py does not know them.
+build/generator build/handover: build/%: bench/%.c
 	@command -v $${CC:-cc} >/dev/null || { echo "make bench needs a C compiler: no '$${CC:-cc}' found (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@mkdir -p build
 	@$${CC:-cc} -O2 -std=gnu11 -Wall -Wextra -o $@.$$$$ $< && mv $@.$$$$ $@

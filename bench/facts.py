@@ -16,7 +16,7 @@ Fact = tuple[str, str]
 
 def facts(results: Results) -> list[Fact]:
     """Name and text of each."""
-    makers = {"throughput": cpu, "start": start, "death": death, "large": large, "idle": idle}
+    makers = {"throughput": cpu, "start": start, "death": death, "large": large, "idle": idle, "transactions": lease}
     return [
         fact for part, make in makers.items() if part in results
         for fact in make(results[part][store.ROWS], results[part][store.HOW])
@@ -81,6 +81,14 @@ def large(rows: Results, how: Results) -> Iterator[Fact]:
                     f"({took['quiet_ms']:.1f} without)"
                 )
         yield f"{what.upper()} of 512 MB", "; ".join(texts)
+
+
+def lease(rows: Results, how: Results) -> Iterator[Fact]:
+    """What a transaction costs more when its keys are on two shards."""
+    states = rows.get("lease", {})
+    if states:
+        text = ", ".join(f"{row[OURS]:.0f} µs {state}" for state, row in states.items())
+        yield "a transaction's keys on two shards instead of one, one client", text
 
 
 def idle(rows: Results, how: Results) -> Iterator[Fact]:

@@ -4,10 +4,11 @@
        generator -p PORT [-c CONNECTIONS] [-d DEPTH] [-n REQUESTS | -s SECONDS] [-k KEYS] [-t PATIENCE] WORD...
 
    Each connection sends DEPTH requests at once, waits for their replies, and sends the next. The words are those of the
-   request; "{random}" in a word stands for twelve digits below KEYS, different ones in each request. After REQUESTS
-   requests, or once SECONDS are over, nothing more is sent; the replies still awaited are waited for.
+   request; "{random}" in a word stands for twelve digits below KEYS, different ones in each request; a word ";" ends a
+   command, so that a request can be several, which are replied to one by one. After REQUESTS requests, or once SECONDS
+   are over, nothing more is sent; the replies still awaited are waited for.
 
-   Prints a JSON object in one line: requests (replies counted), seconds, nulls (replies or elements that were null), cpu_us
+   Prints a JSON object in one line: requests (that were replied to), seconds, nulls (replies or elements that were null), cpu_us
    and kernel_us (of this process, for each request) and p50_us, p99_us, p999_us, longest_us: the time from a batch's
    departure to its last reply, which is that of a request at depth 1.
    Exit status 1, and a line that says why: an error reply, what is no RESP, a closed connection, more replies than
@@ -47,7 +48,7 @@ enum {
     STEPS = 128, /* of the histogram in each power of two: one percent */
 };
 
-static const char RANDOM[] = "{random}";
+static const char RANDOM[] = "{random}", NEXT[] = ";";
 
 struct connection {
     int socket;
@@ -74,6 +75,7 @@ struct options {
 static struct options options = {.connections = 50, .depth = 1, .keys = 100000, .patience_ms = 10000};
 static char *pool;
 static size_t pool_requests, request_bytes;
+static uint32_t request_commands; /* each has a reply */
 static char input[LINE_BYTES + INPUT_BYTES];
 static char same[SAME_BYTES];
 static size_t same_bytes;
@@ -114,8 +116,8 @@ static size_t word_bytes(const char *word) {
     return bytes;
 }
 
-/* Writes a request to `out`, or only measures it when that is NULL. Returns its size. */
-static size_t write_request(char *out, char **words, int count) {
+/* Writes a command to `out`, or only measures it when that is NULL. Returns its size. */
+static size_t write_command(char *out, char **words, int count) {
     size_t bytes = 0;
     char head[32];
     for (int number = -1; number < count; number++) {
@@ -143,6 +145,19 @@ static size_t write_request(char *out, char **words, int count) {
         bytes += strlen(word);
         memcpy(out + bytes, "\r\n", 2);
         bytes += 2;
+    }
+    return bytes;
+}
+
+/* The same for a request, and counts its commands. */
+static size_t write_request(char *out, char **words, int count) {
+    size_t bytes = 0;
+    request_commands = 0;
+    for (int first = 0, end; first < count; first = end + 1) {
+        for (end = first; end < count && strcmp(words[end], NEXT); end++)
+            ;
+        bytes += write_command(out ? out + bytes : NULL, words + first, end - first);
+        request_commands++;
     }
     return bytes;
 }
@@ -192,10 +207,10 @@ static void send_batch(struct connection *c, uint64_t now) {
     c->unsent = pool + c->next * request_bytes;
     c->unsent_bytes = count * request_bytes;
     c->next = (c->next + options.depth) % pool_requests;
-    c->awaited = count;
+    c->awaited = count * request_commands;
     c->departed_ns = now;
     to_send -= count;
-    in_flight += count;
+    in_flight += count * request_commands;
     send_rest(c, 0);
 }
 
@@ -383,9 +398,10 @@ static double microseconds(struct timeval time) {
 static void print(uint64_t ns, const struct rusage *before, const struct rusage *after) {
     double kernel = microseconds(after->ru_stime) - microseconds(before->ru_stime);
     double cpu = kernel + microseconds(after->ru_utime) - microseconds(before->ru_utime);
-    double count = replies ? (double)replies : 1;
+    uint64_t requests = replies / request_commands;
+    double count = requests ? (double)requests : 1;
     printf("{\"requests\": %llu, \"seconds\": %.6f, \"nulls\": %llu, \"cpu_us\": %.4f, \"kernel_us\": %.4f, ",
-           (unsigned long long)replies, (double)ns / 1e9, (unsigned long long)nulls, cpu / count, kernel / count);
+           (unsigned long long)requests, (double)ns / 1e9, (unsigned long long)nulls, cpu / count, kernel / count);
     printf("\"p50_us\": %.3f, \"p99_us\": %.3f, \"p999_us\": %.3f, \"longest_us\": %.3f}\n", percentile(0.5),
            percentile(0.99), percentile(0.999), (double)longest_ns / 1e3);
 }

@@ -50,7 +50,9 @@ class Table:
 
 def tables(results: Results) -> list[Table]:
     """What was measured and makes a table."""
-    makers = (throughput_table, latency_table, busy_table, rates_table, memory_table)
+    makers = (
+        throughput_table, latency_table, busy_table, rates_table, transactions_table, handover_table, memory_table,
+    )
     return [table for make in makers if (table := make(results)) and table.rows]
 
 
@@ -161,6 +163,52 @@ def rates_table(results: Results) -> Table | None:
     table.note = (
         f"Requests a second of 50 clients under a generator that only counts replies{costs_text}; ratios to "
         f"{', '.join(named(how, kind) for kind in kinds)}, medians of {how['rounds']} rounds."
+    )
+    return table
+
+
+def transactions_table(results: Results) -> Table | None:
+    """Transactions, and commands on keys of several shards."""
+    rows, how = part(results, "transactions")
+    rows = rows.get("rates", {})
+    if not rows:
+        return None
+    table = Table(["several keys"])
+    for depth in rows:
+        table.head += [f"depth {depth}: shardkv", "redis", "ratio"]
+    for test in dict.fromkeys(test for tests in rows.values() for test in tests):
+        cells = [test]
+        for depth in rows:
+            row = rows[depth].get(test)
+            rates = [f"{row[kind]['rps']:,.0f}" for kind in (OURS, THEIRS)] if row else ["", ""]
+            cells += [*rates, f"{ratio(row):.2f}" if row else ""]
+        table.rows.append(cells)
+    table.note = (
+        f"A second, with three workers, {named(how, THEIRS)}; 50 clients (RENAME: one) under bench/generator.c; ratio: "
+        f"the median of those of {how['rounds']} rounds."
+    )
+    return table
+
+
+def handover_table(results: Results) -> Table | None:
+    """Elements for clients that wait."""
+    rows, how = part(results, "transactions")
+    flat = [(command, waiters, row) for command, by_waiters in rows.get("handover", {}).items()
+            for waiters, row in by_waiters.items()]
+    if not flat:
+        return None
+    table = Table(["handed to who waits"])
+    for name in (OURS, "redis"):
+        table.head += [f"{name}: p50 µs", "p99 µs", "a second"]
+    table.head += ["p50", "rate"]
+    for command, waiters, row in flat:
+        cells = [f"{command}, {int(waiters):,} waiting"]
+        for kind in (OURS, THEIRS):
+            cells += [f"{row[kind]['p50_us']:.0f}", f"{row[kind]['p99_us']:.0f}", f"{row[kind]['rps']:,.0f}"]
+        table.rows.append([*cells, f"{quotient(row, 'p50_us'):.2f}", f"{ratio(row):.2f}"])
+    table.note = (
+        f"From a push's departure to the arrival of what a waiting client gets by it, {named(how, THEIRS)}: "
+        f"percentiles of one push at a time, the rate of up to 16; p50: the medians divided; {how['rounds']} rounds."
     )
     return table
 

@@ -18,7 +18,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from bench import chart, death, generator, large, load, memory, processes, rates, report, rivals, throughput
+from bench import (
+    chart,
+    death,
+    generator,
+    large,
+    load,
+    memory,
+    processes,
+    rates,
+    report,
+    rivals,
+    throughput,
+    transactions,
+)
 from bench.compare import OURS, Options, Rows, versions
 from bench.servers import ROOT, ServerError, redis_benchmark, rival
 from bench.store import Store
@@ -42,13 +55,14 @@ PARTS = {
     "latency": Part(rates.latency, "1, 4 and 50 clients, one request at a time", rounds=5, all_rivals=True),
     "busy": Part(rates.busy, "the same beside four busy processes", rounds=3),
     "rates": Part(rates.measure, "depth 1 and 16 under a generator that costs less", rounds=3, all_rivals=True),
+    "transactions": Part(transactions.measure, "MULTI, keys on several shards, clients that wait", rounds=5),
     "memory": Part(memory.measure, "bytes a key and an element", all_rivals=True),
     "large": Part(large.measure, "values of 512 MB", rounds=3),
     "start": Part(processes.starts, "from start to ready, memory of the processes"),
     "idle": Part(processes.idle, "CPU time with nothing to do"),
     "death": Part(death.measure, "pauses when processes are killed, a restart"),
 }
-TESTS = {*load.TESTS, *generator.LOADS, *memory.KINDS}
+TESTS = {*load.TESTS, *generator.LOADS, *memory.KINDS, *transactions.TESTS, *transactions.HANDOVERS}
 
 
 def main() -> int:
@@ -56,7 +70,7 @@ def main() -> int:
     asked = arguments()
     store = Store(None if asked.quick or asked.subject != OURS else asked.output)
     try:
-        rival(rivals.DEBIAN), redis_benchmark(), generator.program()
+        rival(rivals.DEBIAN), redis_benchmark(), generator.program(), transactions.program()
         store.note("machine", machine())
         for name in asked.only or PARTS:
             measure(name, asked, store)

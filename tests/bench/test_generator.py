@@ -179,3 +179,9 @@ def test_a_wrong_command_line_is_told(line: list[str]) -> None:
     done = subprocess.run([generator.program(), *line], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "generator -p PORT" in done.stderr
+
+
+def test_a_request_of_several_commands() -> None:
+    with fake(replying(b"+PONG\r\n")) as port:
+        figures = generator.run(port, ("PING", ";", "PING", "x", ";", "PING"), 2, 3, requests=12, patience=5)
+    assert figures.requests == 12

@@ -6,12 +6,13 @@ import os
 import select
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench import death, large, load, memory, processes, rates, rivals, run, servers, store, throughput
+from bench import death, large, load, memory, processes, rates, rivals, run, servers, store, throughput, transactions
 from bench.compare import OURS, Options
 
 SMALL = Options(
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(rivals.program(rivals.DEBIAN) is None, reason="r
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled() -> None:
-    subprocess.run(["make", "--silent", "build/generator"], cwd=servers.ROOT, check=True)
+    subprocess.run(["make", "--silent", "build/generator", "build/handover"], cwd=servers.ROOT, check=True)
 
 
 def rows_of(steps: Any) -> dict[str, Any]:
@@ -57,6 +58,22 @@ def test_busy_cores_end_with_their_block() -> None:
 
 def test_busy_cores_end_by_themselves() -> None:
     assert subprocess.run([sys.executable, "-c", rates.BUSY_LOOP, "0.01"], timeout=60, check=True).returncode == 0
+
+
+def test_transactions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "TIMES", 2)
+    monkeypatch.setattr(transactions, "PAUSE_SECONDS", 0.001)
+    tests = ("MGET of 10 keys on three shards", "MULTI of two INCR on two shards", "BLPOP", "XREADGROUP BLOCK")
+    rows = rows_of(transactions.measure(replace(SMALL, tests=tests, workers=2)))
+    for measured in (*rows["rates"].values(), *rows["handover"].values()):
+        assert all(row[kind]["rps"] > 0 for row in measured.values() for kind in (OURS, rivals.DEBIAN))
+    assert {*rows["rates"]} == {"1", "16"}
+    assert {*rows["handover"]} == {"BLPOP", "XREADGROUP BLOCK"}
+    with servers.running("shardkv", 2) as server:
+        one, two = transactions.tags_of(server, 2)[:2]
+        assert one != two
+        assert transactions.words_of("A {0}:{random} ; B > {1}", [one, two, one])[1] == f"{one}:{{random}}"
+        assert {*transactions.lease_us(server, [one, two, one])} == {"awake", "asleep"}
 
 
 def test_memory() -> None:

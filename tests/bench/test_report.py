@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench import chart, facts, fill, generator, load, memory, rates, report, rivals
+from bench import chart, facts, fill, generator, load, memory, rates, report, rivals, transactions
 
 VERSIONS = {"shardkv": "1.0", "redis": "7.0.15", "redis8": "8.2.3", "valkey": "9.1.2"}
 HOW = {"rounds": 5, "clients": 50, "keys": 1_000_000, "seconds": 0.5, "workers": "auto", "versions": VERSIONS}
@@ -36,6 +36,15 @@ def results() -> dict[str, Any]:
         "latency": few,
         "busy": busy,
         "rates": {depth: {test: row(SERVERS) for test in generator.LOADS} for depth in ("1", "16")},
+        "transactions": {
+            "rates": {str(depth): {
+                name: row(two) for name, test in transactions.TESTS.items() if depth in test.depths
+            } for depth in transactions.DEPTHS},
+            "handover": {
+                command: dict.fromkeys(transactions.WAITERS, row(two)) for command in transactions.HANDOVERS
+            },
+            "lease": {"awake": {"shardkv": 5.2, "redis": 0.1}, "asleep": {"shardkv": 20.6, "redis": 0.1}},
+        },
         "memory": dict.fromkeys(memory.KINDS, bytes_each),
         "large": {"set": transfer, "get": transfer},
         "start": {
@@ -70,11 +79,15 @@ def test_every_part_has_its_rows() -> None:
     assert "| 1 client, GET | 60,000 | 50 | 100 | 50,000 | 50 | 100 | 1.20 | 1.20 | 1.20 |" in lines
     assert "| 4 clients, SET | 60,000 | 50 | 100 | 50,000 | 50 | 100 | 1.20 |" in lines
     assert "| ZADD | 60,000 | 1.20 | 1.20 | 1.20 | 60,000 | 1.20 | 1.20 | 1.20 |" in lines
+    assert "| MULTI of two INCR on two shards | 60,000 | 50,000 | 1.20 | 60,000 | 50,000 | 1.20 |" in lines
+    assert "| SET and RENAME to another shard | 60,000 | 50,000 | 1.20 |  |  |  |" in lines
+    assert "| BLPOP, 1,000 waiting | 50 | 100 | 60,000 | 50 | 100 | 50,000 | 1.00 | 1.20 |" in lines
     many = fill.COLLECTIONS["sorted set"].many
     assert f"| {many} | 30.0 | 31.0 | 32.0 | 33.0 | 33.5 | 33.5 | 33.5 | 33.5 |" in lines
     rows = [line for line in lines if line.startswith("| ")]
     tests = len(load.TESTS) + 2 * len(rates.FEW) * len(rates.FEW_TESTS) + len(generator.LOADS) + len(memory.KINDS)
-    assert len(rows) == 5 * 2 + tests  # five heads of two lines each
+    tests += len(transactions.TESTS) + len(transactions.HANDOVERS) * len(transactions.WAITERS)
+    assert len(rows) == 7 * 2 + tests  # seven heads of two lines each
 
 
 def test_every_row_is_as_wide_as_its_head() -> None:
@@ -92,6 +105,7 @@ def test_facts_are_told() -> None:
     assert said["longest pause of a client when all workers are killed under load, 3 kills"] == pauses
     assert said["from an acceptor's death until new connections are served, 2 kills"].startswith("median 45.0 ms")
     assert said["SET of 512 MB"].startswith("shardkv 0.50 s, longest PING of another client 12.0 ms")
+    assert said["a transaction's keys on two shards instead of one, one client"] == "5 µs awake, 21 µs asleep"
     assert said["CPU time of an idle server with fifty connections"].startswith("0.35 % of a core")
 
 
@@ -106,6 +120,8 @@ def test_a_run_cut_short_can_be_told() -> None:
     cut = results()
     del cut["throughput"]["rows"]["16"]
     del cut["rates"]["rows"]["16"]
+    del cut["transactions"]["rows"]["rates"]["16"], cut["transactions"]["rows"]["lease"]
+    cut["transactions"]["rows"]["handover"] = {}
     cut["latency"]["rows"] = {"1": cut["latency"]["rows"]["1"]}
     cut["memory"]["rows"] = {"list": {"shardkv": {"counted": 5.8, "real": 8.5}}}
     cut["start"]["rows"] = {"ready": {"shardkv": {"ms": 200.0, "all_ms": [200.0]}}}
