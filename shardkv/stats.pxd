@@ -7,7 +7,8 @@
     at the end         Touches of each shard
 
 Invariants
- 1. A block has one writer, its process (only the counter `restarts` is the supervisor's), and CONFIG RESETSTAT changes
+ 1. A block has one writer, its process (only the counter `restarts` is the supervisor's, and what tells of the data of
+    a shard is stored by the worker that has it on lease), and CONFIG RESETSTAT changes
     nothing of that: each process starts its own counts over. Others only read, word by word, with relaxed loads.
     Counters are never exact across blocks. Of an acceptor that has been reaped the writer is gone: before the next one
     is forked the supervisor sets what it had of clients to zero, so that they do not count against maxclients.

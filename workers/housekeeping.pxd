@@ -16,7 +16,9 @@ Invariants
  5. Counters are reported after changes and once in a tick: nobody needs them to be exact.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from shardkv.stats cimport ProcessBlock
 from workers.execution cimport Execution
+from workers.memory.keyspace cimport Keyspace
 from workers.recovery cimport ATTEMPTS_MAX, WEIGHT_CRASH
 
 cdef enum:
@@ -45,6 +47,8 @@ cdef class Housekeeping:
     cdef int step(self, int64_t now_ms) except -1
     # Stores what has changed since the last time.
     cdef int report_counters(self) except -1
+    # … in the shards that are on lease.
+    cdef int report_lent(self) except -1
 
     cdef int _free(self) except -1
     cdef int _expire(self) except -1
@@ -53,6 +57,6 @@ cdef class Housekeeping:
     cdef bint _may(self, Work work, int64_t now_ms) noexcept
     cdef int _forgive(self, int64_t now_ms) except -1
     cdef uint64_t _us_since(self, uint64_t started) noexcept
-    cdef int _report_databases(self) except -1
+    cdef int _report_databases(self, ProcessBlock *block, Keyspace keyspace) except -1
     cdef int _report_usage(self) except -1
     cdef int _estimate_ttl(self) except -1

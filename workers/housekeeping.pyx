@@ -21,7 +21,7 @@ from shardkv.stats cimport (
     USED_MEMORY,
     ProcessBlock,
 )
-from workers.call cimport Call
+from workers.call cimport Call, Shard
 from workers.memory.arena cimport COMMIT_EXPIRY, COMMIT_INTERNAL, Arena
 from workers.memory.dice cimport roll
 from workers.memory.keyspace cimport EXPIRE_BUDGET, REAP_BUDGET, REAP_US, Keyspace
@@ -158,12 +158,20 @@ cdef class Housekeeping:
         call.hits = call.misses = 0
         if self.execution.changed:
             self.execution.changed = False
-            self._report_databases()
+            self._report_databases(block, keyspace)
         return 0
 
-    cdef int _report_databases(self) except -1:
-        cdef ProcessBlock *block = self.execution.block
-        cdef Keyspace keyspace = self.execution.keyspace
+    cdef int report_lent(self) except -1:
+        """Tells of the shards that were changed on lease, before they are given back."""
+        cdef Shard shard
+        cdef ProcessBlock *block
+        for shard in self.execution.leases.taken:
+            block = self.execution.page.worker(shard.index)
+            block.counters[<int>USED_MEMORY] = shard.arena.header.used_bytes
+            self._report_databases(block, shard.keyspace)
+        return 0
+
+    cdef int _report_databases(self, ProcessBlock *block, Keyspace keyspace) except -1:
         cdef uint64_t keys = 0, expires = 0, subexpiry = 0
         cdef int db
         for db in range(min(<int>DATABASES_COUNTED, keyspace.databases)):

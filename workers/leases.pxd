@@ -41,10 +41,11 @@ Invariants
  7. Nobody who holds an arena of others waits for a process other than by 4, and a holder that was stopped holds up
     those who need that arena only.
  8. Who gives its own lock back wakes whoever's bit it took from `wanted`; who gives others' back, having decided
-    something, wakes everybody: participants at its marker, those who want the locks, and executors for whom somebody
-    has arrived as the marker before theirs can be passed; who publishes a head behind which a marker lies wakes the executor: each behind a fence, if it sleeps for a
-    lease (shardkv/sleep.pxd, invariants 2 and 3). Who goes to sleep at a marker behind which there is nothing to
-    execute does not sleep for a lease: nobody need wake it.
+    something, wakes everybody: participants at its marker, those who want the locks, and executors for whom
+    somebody has arrived as the marker before theirs can be passed; who publishes a head behind which a marker lies
+    wakes the executor: each behind a fence, if it sleeps for a lease (shardkv/sleep.pxd, invariants 2 and 3). Who
+    goes to sleep at a marker behind which there is nothing to execute does not sleep for a lease: nobody need wake
+    it.
  9. What a record says of shards and positions is checked before it is used (BadRecord).
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -74,6 +75,7 @@ cdef class Leases:
     cdef ArenaHeader **headers  # by number; NULL: not needed yet
     cdef readonly list taken    # Shards beside home whose locks we hold, ascending
     cdef bint lent              # our own arena is on lease: `hold` failed
+    cdef bint regained          # … and was, since this was last set to False: another worker may have changed it
     cdef int64_t *waiting_since  # by acceptor, ms: its leased request cannot be executed since then; 0: it can
 
     cdef Shard shard_at(self, uint32_t shard)

@@ -38,7 +38,7 @@ def arena_path(folder: str, shard: int) -> str:
 
 
 def take_home(folder: str, shard: int, shards: int, databases: int, fresh: bool) -> Keyspace:
-    """Takes the shard's arena over, when nobody has it on lease, and opens its databases; its lock is ours from then on.
+    """Takes the shard's arena over when nobody has it on lease, and opens its databases; the lock stays ours.
 
     First the arenas are settled that the shard's last worker had on lease (invariant 6).
     Raises ArenaError, KeyspaceError, OutOfMemory.
@@ -147,6 +147,7 @@ cdef class Leases:
         if header.user != self.index + 1:
             self.home.arena.forget_private()
             header.user = self.index + 1
+            self.regained = True
         return True
 
     cdef void give_back(self) noexcept:

@@ -128,12 +128,12 @@ cdef class Worker(Execution):
             worked = 0
             uptime_ms = clock_ms(CLOCK_MONOTONIC)
             if self.leases.hold():
+                self.changed |= self.leases.regained
+                self.leases.regained = False
                 for acceptor in range(self.acceptors):
                     worked += self.serve(acceptor)
                 worked += self.housekeeping.step(uptime_ms)
                 self.leases.give_back()
-            else:
-                self.changed = True
             worked += free_some()
             if uptime_ms >= self.next_listen:
                 self._listen()
@@ -204,7 +204,9 @@ cdef class Worker(Execution):
             looked += 1
             if not self.execute(pair, acceptor, record) or self.leases.wanted():
                 break
-        self.leases.give_back_taken()
+        if self.leases.taken:
+            self.housekeeping.report_lent()
+            self.leases.give_back_taken()
         if done:
             self.publish(pair, acceptor)
         return done
