@@ -5,8 +5,8 @@
     worker, ROOM           the head of a reply ring too full to go on     its acceptor, when it released replies
     acceptor, RECORDS      the tail of a reply ring                       its worker's `publish`
     acceptor, ROOM         the head of a request ring, for clients   its worker's `publish`, behind the reply's tail
-    worker, LEASE          a request that is to be decided, a lock,  the worker that decides it, has the lock, or arrives
-                           or a participant (workers/leases.pxd)
+    worker, LEASE          a request to be decided, a lock, or a     the worker that decides it, has the lock, or is
+                           participant (workers/leases.pxd)          to arrive
 
 `ProcessBlock.sleeping` tells for which of them a process may be blocked; 0: it is awake.
 

@@ -238,8 +238,8 @@ cdef class Execution:
         return 0
 
     cdef int undo(self) except -1:
-        cdef Shard shard
         """Undoes what the request did; its transaction is closed."""
+        cdef Shard shard
         self.transaction.rollback()
         self.keyspace.expired = self.expired_before
         if self.transaction.lent is not None:
