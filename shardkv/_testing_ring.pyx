@@ -186,7 +186,8 @@ cdef class FakeAcceptor:
                     self.unfinished = b""
             else:
                 self.unfinished = b""
-                text = b"again" if record.kind == REPLY_AGAIN else b"segment" if record.flags & IN_SEGMENT else (<char *>(record + 1))[:record.length]
+                text = b"segment" if record.flags & IN_SEGMENT else (<char *>(record + 1))[:record.length]
+                text = b"again" if record.kind == REPLY_AGAIN else text
                 answer.append((record.sequence, text))
             ring_advance(&self.pair.reply, record.size)
         ring_release(&self.pair.reply)
