@@ -35,7 +35,7 @@ UNITS = (
     "unit/type/list", "unit/type/list-2", "unit/type/list-3", "unit/sort",
     "unit/type/hash", "unit/type/set", "unit/type/zset", "unit/type/stream", "unit/hyperloglog", "unit/geo",
     "unit/dump", "unit/memefficiency", "unit/lazyfree",
-    "unit/type/stream-cgroups",
+    "unit/type/stream-cgroups", "unit/multi", "unit/other", "unit/pause", "unit/wait",
 )
 LONGEST = ("unit/geo", "unit/hyperloglog", "unit/type/list-3", "unit/type/zset")  # from 20 s on; they begin first
 WORKERS = (1, 3)

@@ -355,7 +355,49 @@ class Queues(Load):
         return f"{popped} elements through queues, {len(lost)} pops lost"
 
 
-LOADS: tuple[type[Load], ...] = (Bank, Appends, Registers, Copies, Queues)
+class Streams(Load):
+    """Producers by XADD, consumers of a group by XREADGROUP BLOCK on two streams at once."""
+
+    needs = ("blpop", "xreadgroup")  # BLOCK came with the other commands that wait
+    streams = ("stream:a", "stream:b")
+
+    def prepare(self, connection: Connection) -> None:
+        for key in self.streams:
+            connection.ask("XGROUP", "CREATE", key, "group", "$", "MKSTREAM")
+
+    def turns(self) -> Iterable[Callable[[Client], None]]:
+        return (self.produce, self.consume, self.consume)
+
+    def produce(self, client: Client) -> None:
+        """An entry at a time."""
+        element, key = next(self.numbers), client.dice.choice(self.streams)
+        client.note("push", (element, key), lambda: client.connection.ask("XADD", key, "*", "element", element))
+        time.sleep(client.dice.random() * 0.005)
+
+    def consume(self, client: Client) -> None:
+        """An entry of each at most."""
+        client.note("pop", (), lambda: client.connection.ask(
+            "XREADGROUP", "GROUP", "group", client.name, "COUNT", 1, "BLOCK", 100, "STREAMS", *self.streams, ">", ">",
+        ))
+
+    def check(self, connection: Connection) -> str:
+        by_stream: dict[str, list[Operation]] = {key: [] for key in self.streams}
+        lost = [operation for operation in self.operations() if operation.name == "pop" and operation.lost]
+        for operation in self.operations():
+            if operation.name == "push":
+                by_stream[operation.args[1]].append(operation)
+            for key, entries in operation.result or () if operation.name == "pop" else ():
+                by_stream[key.decode()] += [replace(operation, result=int(fields[1])) for _, fields in entries]
+        for key, operations in by_stream.items():
+            now = time.monotonic()
+            left = connection.insist("XREADGROUP", "GROUP", "group", "last", "STREAMS", key, ">") or [(key, [])]
+            rest = [Operation("pop", (), int(fields[1]), now, now) for _, fields in left[0][1]]
+            check_queue([*operations, *lost, *rest])
+        popped = sum(operation.name == "pop" for operations in by_stream.values() for operation in operations)
+        return f"{popped} entries of streams, {len(lost)} reads lost"
+
+
+LOADS: tuple[type[Load], ...] = (Bank, Appends, Registers, Copies, Queues, Streams)
 
 
 def supported(load: Load, connection: Connection) -> str:
