@@ -29,13 +29,14 @@ COUNTER_NAMES = (
     "client_memory", "used_memory", "peak_memory", "arena_bytes", "keys", "expires", "pid", "restarts", "started_ms",
     "active_expire_us", "expire_cycles_cut", "lazyfree_pending", "lazyfreed_objects", "wake_ups", "rollbacks",
     "recovered_replies", "expired_stale_perc", "cpu_user_us", "cpu_sys_us", "total_active_expire_samples", "changes",
-    "expired_subkeys", "paused_work", "subexpiry",
+    "expired_subkeys", "paused_work", "subexpiry", "watching_clients", "watched_keys", "leased_requests",
+    "requests_again",
 )
 # CONFIG RESETSTAT leaves what is a level, not a count.
 _LEVELS = frozenset((
     "connected_clients", "blocked_clients", "client_memory", "used_memory", "arena_bytes", "keys", "expires", "pid",
     "restarts", "changes", "started_ms", "lazyfree_pending", "cpu_user_us", "cpu_sys_us", "paused_work",
-    "subexpiry",
+    "subexpiry", "watching_clients", "watched_keys",
 ))
 
 

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import shardkv.acceptor.local as local_package
-from shardkv.acceptor.registry import Handler, Host, Request, handlers
+from shardkv.acceptor.registry import Handler, Host, Request, Session, effects, handlers
+from shardkv.commands import table
 from shardkv.commands.spec import Command, Route
 from shardkv.errors import CommandError
 from shardkv.resp import Reply
@@ -43,6 +44,7 @@ class LocalCalls:
     def __init__(self, local_handlers: Sequence[Handler | None], host: Host, complete: Complete) -> None:
         """`local_handlers` are by command id; `complete` takes replies that come later."""
         self._handlers, self._host, self._complete = local_handlers, host, complete
+        self._names = [command.name for command in table.COMMANDS]
         self._tasks: set[asyncio.Task[None]] = set()
 
     def call(self, number: int, client: Connection, args: list[bytes], sequence: int) -> bytes | None:
@@ -66,6 +68,13 @@ class LocalCalls:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return None
+
+    def foresee(self, number: int, args: list[bytes]) -> Session:
+        """What local command `number` will have changed of its connection once it is run."""
+        try:
+            return effects[self._names[number]](self._host, args)
+        except CommandError:
+            return Session()
 
     async def _finish(self, waiting: Awaitable[None], request: Request, sequence: int) -> None:
         try:

@@ -14,19 +14,24 @@ Invariants
     slots, of joins, and what Replies gathers for the client. It counts as output, against the limits too, so whoever
     adds to it puts the client on the dirty list.
  4. `waiting` and the states of slots are changed by the functions below alone:
-        waiting   NOTHING -> RING, PENDING, LOCAL, PAUSE (client_await_…) -> NOTHING (client_resume)
-        slot      EMPTY -> MUTED (client_mute), JOIN (client_begin_join), HELD (deliver…);
-                  JOIN -> EMPTY -> HELD (its last part), MUTED -> HELD (its reply, emptied), HELD -> EMPTY (its turn)
+        waiting   NOTHING -> RING, PENDING, LOCAL, PAUSE, TRANSACTION (client_await_…) -> NOTHING (client_resume)
+        slot      EMPTY -> MUTED (client_mute), JOIN (client_begin_join), HELD (deliver…), AWAITED (client_await_reply);
+                  JOIN -> EMPTY -> HELD (its last part), MUTED -> HELD (its reply, emptied), HELD -> EMPTY (its turn),
+                  AWAITED -> JOIN, ARRIVED (its reply), ARRIVED -> EMPTY (client_take_reply)
     BLOCKED_CLIENTS counts the clients in WAIT_PAUSE.
  5. A client with output or a reason to close is on the dirty list; one whose input may go on is on the queue. The
     reactor walks both. Each list has a link of its own, and who is closed is on the table's list of the removed alone.
- 6. After its descriptor is closed (fd = -1) a Client stays until the end of the turn, and for as long as its
+ 6. An awaited request is its client's last: nothing of what came behind it is looked at until its reply is here. Then
+    waiting = TRANSACTION, and the request's frame is kept, as it may have to be sent again, under its number (`again`).
+    `client_take_reply` gives the reply to whoever goes on with it, and `client_answer` ends the request.
+ 7. After its descriptor is closed (fd = -1) a Client stays until the end of the turn, and for as long as its
     Connection is referred to.
 """
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from shardkv.acceptor.join cimport Join
+from shardkv.acceptor.multi cimport Multi
 from shardkv.acceptor.output cimport Output, Payload
 from shardkv.acceptor.parser cimport Frame
 from shardkv.stats cimport BLOCKED_CLIENTS
@@ -43,6 +48,8 @@ cdef enum SlotState:
     SLOT_HELD                 # its reply is here, an earlier one is not
     SLOT_JOIN                 # parts are still to come
     SLOT_MUTED                # CLIENT REPLY: its reply will be dropped
+    SLOT_AWAITED              # its reply will be looked at before it is sent
+    SLOT_ARRIVED              # … and is here
 
 cdef enum ReplyMode:
     REPLY_ON
@@ -56,6 +63,7 @@ cdef enum Waiting:
     WAIT_PENDING              # PENDING_MAX was reached
     WAIT_LOCAL                # an asynchronous handler runs
     WAIT_PAUSE                # CLIENT PAUSE
+    WAIT_TRANSACTION          # the reply of its last request
 
 cdef struct Slot:
     uint8_t state
@@ -96,6 +104,13 @@ cdef struct Client:
     bint no_touch
     bint no_evict
     bint is_unix
+    # transactions
+    Multi *multi              # what is queued and what is watched; NULL: neither
+    bint in_multi             # multi.open
+    bint again                # the awaited request was not executed: it is sent again …
+    uint32_t attempts         # … which has happened so often
+    int64_t retry_ms          # … and not before this time
+    PyObject *weaver          # of the EXEC that is being answered (transactions.pxd)
     # state
     uint8_t waiting
     uint32_t ring             # WAIT_RING: of this worker
@@ -181,6 +196,13 @@ cdef inline void client_resume(Hub *hub, Client *client) noexcept nogil:
         hub.counters[<int>BLOCKED_CLIENTS] -= 1
     client.waiting = WAIT_NOTHING
 
+cdef inline bint is_awaiting(const Client *client, uint64_t sequence) noexcept nogil:
+    """Whether a request is the one that the client waits for."""
+    return client.waiting == WAIT_TRANSACTION and sequence == client.next_request - 1
+
+cdef void client_forget_multi(Hub *hub, Client *client) noexcept nogil     # its queue and what it watches
+cdef void client_unwatch(Hub *hub, Client *client) noexcept nogil
+
 # Order.
 
 # The number of the request at hand; `client_accept` minds CLIENT REPLY, which local handlers may still change.
@@ -190,6 +212,13 @@ cdef void client_mute(Hub *hub, Client *client, uint64_t sequence) noexcept nogi
 cdef bint client_is_muted(Client *client, uint64_t sequence) noexcept nogil
 # Takes the join; False: no memory, it is still the caller's.
 cdef bint client_begin_join(Client *client, uint64_t sequence, Join *join) noexcept nogil
+# The number of the request at hand, or of the one that is sent again, whose reply the client waits for from now on.
+cdef uint64_t client_await_reply(Hub *hub, Client *client) noexcept nogil
+cdef bint client_take_reply(Client *client, Payload *reply) noexcept nogil      # False: it has not come
+# Ends the awaited request with a reply, unless CLIENT REPLY says otherwise; takes the payload. The client goes on.
+cdef void client_answer(Hub *hub, Client *client, Payload *reply) noexcept nogil
+cdef void client_answer_anyway(Hub *hub, Client *client, Payload *reply) noexcept nogil     # whatever that says
+cdef void client_count_error(Hub *hub, const char *data, uint64_t length) noexcept with gil # an error reply
 # A reply, or one part of it. `deliver` copies, the others take the payload.
 cdef void deliver(Hub *hub, Client *client, uint64_t sequence, const char *data, uint64_t length) noexcept nogil
 cdef void deliver_payload(Hub *hub, Client *client, uint64_t sequence, Payload *payload) noexcept nogil

@@ -4,9 +4,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memchr, memset
 
 from shardkv.acceptor.join cimport Join, join_add, join_finish, join_free
+from shardkv.acceptor.multi cimport multi_clear, multi_memory, multi_release, multi_unwatch
 from shardkv.acceptor.output cimport output_append, output_append_payload, output_free, payload_copy, payload_free
 from shardkv.acceptor.parser cimport Span, frame_free, frame_reset
-from shardkv.stats cimport COMMANDS_PROCESSED, ERROR_REPLIES
+from shardkv.stats cimport COMMANDS_PROCESSED, ERROR_REPLIES, WATCHED_KEYS, WATCHING_CLIENTS
 
 cdef enum:
     FIRST_SLOTS = 16
@@ -38,7 +39,7 @@ cdef void client_release(Client *client) noexcept nogil:
     client.capacity = client.start = client.length = 0
     frame_free(&client.frame)
     for index in range(client.slots_capacity):
-        if client.slots[index].state == SLOT_HELD:
+        if client.slots[index].state in (SLOT_HELD, SLOT_ARRIVED):
             payload_free(&client.slots[index].payload)
         elif client.slots[index].state == SLOT_JOIN:
             join_free(client.slots[index].join)
@@ -47,12 +48,16 @@ cdef void client_release(Client *client) noexcept nogil:
     client.slots_capacity = client.marked = 0
     client.held = 0
     output_free(&client.output)
+    if client.multi != NULL:
+        multi_release(client.multi)
+        client.multi = NULL
 
 
 cdef uint64_t client_memory(Client *client) noexcept nogil:
     return (
         sizeof(Client) + client.capacity + client.frame.capacity * sizeof(client.frame.spans[0])
         + client.slots_capacity * sizeof(Slot) + client.output.memory + client.held
+        + (multi_memory(client.multi) if client.multi != NULL else 0)
     )
 
 
@@ -97,6 +102,22 @@ cdef bytes frame_argument(Client *client, uint32_t index, uint64_t longest):
 cdef list frame_arguments(Client *client):
     cdef uint32_t index
     return [frame_argument(client, index, UINT64_MAX) for index in range(client.frame.argc)]
+
+
+# -- transactions
+
+cdef void client_forget_multi(Hub *hub, Client *client) noexcept nogil:
+    client.in_multi = False
+    if client.multi != NULL:
+        client_unwatch(hub, client)
+        multi_clear(client.multi)
+
+
+cdef void client_unwatch(Hub *hub, Client *client) noexcept nogil:
+    if client.multi != NULL and client.multi.watched_count:
+        hub.counters[<int>WATCHING_CLIENTS] -= 1
+        hub.counters[<int>WATCHED_KEYS] -= client.multi.watched_count
+        multi_unwatch(client.multi)
 
 
 # -- order
@@ -178,11 +199,54 @@ cdef bint client_begin_join(Client *client, uint64_t sequence, Join *join) noexc
     return True
 
 
+cdef uint64_t client_await_reply(Hub *hub, Client *client) noexcept nogil:
+    cdef uint64_t sequence
+    client.waiting = WAIT_TRANSACTION
+    if client.again:
+        client.again = False
+        return client.next_request - 1
+    client.attempts = 0
+    sequence = client_number_request(hub, client)
+    if client.reply_mode == REPLY_SKIP:
+        client.reply_mode = REPLY_SKIPPING
+    if mark(client, sequence, SLOT_AWAITED) == NULL:
+        client_doom(hub, client)
+    return sequence
+
+
+cdef bint client_take_reply(Client *client, Payload *reply) noexcept nogil:
+    # The slot stays as it is: a second reply is dropped.
+    cdef Slot *slot = marked_slot(client, client.next_request - 1)
+    if slot == NULL or slot.state != SLOT_ARRIVED or slot.payload.bytes == NULL:
+        return False
+    reply[0] = slot.payload
+    client.held -= reply.length
+    memset(&slot.payload, 0, sizeof(Payload))
+    return True
+
+
+cdef void client_answer(Hub *hub, Client *client, Payload *reply) noexcept nogil:
+    if client.reply_mode != REPLY_ON:
+        payload_free(reply)
+        memset(reply, 0, sizeof(Payload))
+    if client.reply_mode == REPLY_SKIPPING:
+        client.reply_mode = REPLY_ON
+    client_answer_anyway(hub, client, reply)
+
+
+cdef void client_answer_anyway(Hub *hub, Client *client, Payload *reply) noexcept nogil:
+    cdef Slot *slot = marked_slot(client, client.next_request - 1)
+    if slot != NULL:
+        unmark(client, slot)
+    client_resume(hub, client)
+    deliver_payload(hub, client, client.next_request - 1, reply)
+
+
 cdef void deliver(Hub *hub, Client *client, uint64_t sequence, const char *data, uint64_t length) noexcept nogil:
     cdef Payload payload
     if client.marked == 0 and sequence == client.next_reply:
         if length and data[0] == c'-':
-            count_error(hub, data, length)
+            client_count_error(hub, data, length)
         client.next_reply += 1
         if not output_append(&client.output, data, length):
             client.doomed = True
@@ -195,15 +259,24 @@ cdef void deliver(Hub *hub, Client *client, uint64_t sequence, const char *data,
 
 cdef void deliver_payload(Hub *hub, Client *client, uint64_t sequence, Payload *payload) noexcept nogil:
     cdef Slot *slot = marked_slot(client, sequence)
-    if payload.length and payload.bytes[0] == c'-':
-        count_error(hub, payload.bytes, payload.length)
-    if slot != NULL and slot.state == SLOT_HELD:
+    if slot != NULL and slot.state in (SLOT_HELD, SLOT_ARRIVED):
         payload_free(payload)  # a second reply to one request: dropped
         return
+    if is_awaiting(client, sequence):
+        keep_reply(hub, client, sequence, payload, SLOT_ARRIVED)
+        client_enqueue(hub, client)
+        return
+    if payload.length and payload.bytes[0] == c'-':
+        client_count_error(hub, payload.bytes, payload.length)
     if slot != NULL and slot.state == SLOT_MUTED:
         payload_free(payload)
         memset(payload, 0, sizeof(Payload))
-    slot = mark(client, sequence, SLOT_HELD)
+    keep_reply(hub, client, sequence, payload, SLOT_HELD)
+    send_on(hub, client)
+
+
+cdef void keep_reply(Hub *hub, Client *client, uint64_t sequence, Payload *payload, SlotState state) noexcept nogil:
+    cdef Slot *slot = mark(client, sequence, state)
     if slot == NULL:
         payload_free(payload)
         client_doom(hub, client)
@@ -211,7 +284,6 @@ cdef void deliver_payload(Hub *hub, Client *client, uint64_t sequence, Payload *
     slot.payload = payload[0]
     slot.join = NULL
     client_hold(hub, client, payload.length)
-    send_on(hub, client)
 
 
 cdef void deliver_part(Hub *hub, Client *client, uint64_t sequence, uint32_t part, Payload *payload) noexcept nogil:
@@ -253,7 +325,7 @@ cdef void send_on(Hub *hub, Client *client) noexcept nogil:
         client_touch_output(hub, client)
 
 
-cdef void count_error(Hub *hub, const char *data, uint64_t length) noexcept with gil:
+cdef void client_count_error(Hub *hub, const char *data, uint64_t length) noexcept with gil:
     cdef const char *end = <const char *>memchr(data, c'\r', min(length, <uint64_t>ERROR_CODE_MAX))
     cdef bytes word
     cdef uint64_t size

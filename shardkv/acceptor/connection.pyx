@@ -8,7 +8,10 @@ from libc.stdint cimport uint8_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from shardkv.acceptor.client cimport Client, Hub, client_doom, client_memory, client_output_bytes, client_touch_output
+from shardkv.acceptor.client cimport (
+    Client, Hub, client_doom, client_forget_multi, client_memory, client_output_bytes, client_touch_output,
+)
+from shardkv.acceptor.multi cimport multi_memory
 from shardkv.acceptor.net cimport AF_INET6, getsockname, sockaddr, sockaddr_storage, socklen_t
 
 cdef enum:
@@ -135,6 +138,21 @@ cdef class Connection:
         self.client.reply_mode = _REPLY_MODES.index(value)
 
     @property
+    def multi(self) -> int:
+        """Commands queued; -1 when there is no MULTI."""
+        return self.client.multi.count if self.client.in_multi else -1
+
+    @property
+    def multi_memory(self) -> int:
+        """Bytes of memory that the queue and the keys watched take."""
+        return multi_memory(self.client.multi) if self.client.multi != NULL else 0
+
+    @property
+    def watching(self) -> int:
+        """Keys watched."""
+        return self.client.multi.watched_count if self.client.multi != NULL else 0
+
+    @property
     def closing(self) -> bool:
         return bool(self.client.fd < 0 or self.client.closing or self.client.doomed)
 
@@ -172,6 +190,11 @@ cdef class Connection:
     @property
     def memory(self) -> int:
         return client_memory(self.client)
+
+    def forget_transaction(self) -> None:
+        """Forgets the queue and the keys watched."""
+        if self.client.fd >= 0:
+            client_forget_multi(self.hub, self.client)
 
     def close_after_reply(self) -> None:
         """Takes no further requests; closes when all replies are sent."""

@@ -1,12 +1,15 @@
 """From a request to the parts that its workers get: see division.pxd."""
 import random
 
-from libc.stdint cimport UINT64_MAX, int64_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy
+from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memset
+
+from posix.strings cimport strncasecmp
 
 from shardkv.acceptor.client cimport (
     client_accept,
+    client_await_reply,
     client_begin_join,
     client_doom,
     client_is_muted,
@@ -18,22 +21,50 @@ from shardkv.acceptor.join cimport JOIN_ANY, JOIN_ARRAY, Join, join_free, join_n
 from shardkv.acceptor.parser cimport Frame, Span
 from shardkv.acceptor.refusal cimport reject, reply_at_once
 from shardkv.acceptor.requests cimport Part, is_long
-from shardkv.acceptor.specs cimport ROUTE_ALL, ROUTE_CURSOR, ROUTE_KEYED, SPEC_SLOW_KEYS
-from shardkv.hashing cimport hash_for_routing, hash_key, shard_of
+from shardkv.acceptor.specs cimport (
+    ROUTE_ALL,
+    ROUTE_CURSOR,
+    ROUTE_KEYED,
+    SPEC_ATOMIC,
+    SPEC_AWAITED,
+    SPEC_MAY_BLOCK,
+    SPEC_SLOW_KEYS,
+)
+from shardkv.hashing cimport hash_key, shard_of
 from shardkv.segment cimport Segment
-from shardkv.stats cimport KEYS
+from shardkv.stats cimport KEYS, LEASED_REQUESTS
 
-from shardkv.commands.keys import find_keys
-from shardkv.errors import CROSS_SHARD, wrong_arity
+from shardkv.commands.keys import constant_tag, find_keys, find_patterns
+from shardkv.errors import wrong_arity
 from shardkv.segment import SegmentError, no_segment
 
 cdef enum:
     CURSOR_BITS = 48           # of a worker's own cursor; its index lies above
 
 
-cdef inline uint32_t shard_of_key(const char *key, uint64_t length, uint64_t whole, uint32_t workers) noexcept:
-    # `whole` is the hash of the whole key.
-    return shard_of(hash_for_routing(key, length, whole), workers)
+cdef inline uint64_t read_cursor(const char *text, uint64_t length) noexcept:
+    """SCAN's cursor; 0 for what is no 64-bit number."""
+    cdef uint64_t cursor = 0, digit, index
+    for index in range(length):
+        digit = <uint64_t>(text[index] - c'0')
+        if not c'0' <= text[index] <= c'9' or cursor > (UINT64_MAX - digit) // 10:
+            return 0
+        cursor = cursor * 10 + digit
+    return cursor
+
+
+cdef bint says_block(Client *client) noexcept:
+    """Whether XREAD or XREADGROUP may wait: has the word BLOCK among its options."""
+    cdef const char *data = frame_bytes(client)
+    cdef Span *span
+    cdef uint32_t index
+    for index in range(1, client.frame.argc):
+        span = &client.frame.spans[index]
+        if span.length == 7 and strncasecmp(data + span.offset, b"streams", 7) == 0:
+            return False
+        if span.length == 5 and strncasecmp(data + span.offset, b"block", 5) == 0:
+            return True
+    return False
 
 
 cdef class Division:
@@ -42,8 +73,13 @@ cdef class Division:
         self.table, self.page, self.requests = table, page, requests
         self.stats = page.acceptor_commands(index)
         self.workers = requests.workers
+        self.several = page.header.acceptors > 1
+        self.shards = <uint8_t *>calloc(self.workers, 1)
+        if self.shards == NULL:
+            raise MemoryError
 
     def __dealloc__(self):
+        free(self.shards)
         free(self.owners)
 
     cdef bint send(self, Client *client, Spec *spec):
@@ -55,7 +91,53 @@ cdef class Division:
             return self._send_cursor(client, spec)
         return self._send_split(client, spec)
 
-    # -- commands for one worker
+    # -- which shards
+
+    cdef int find_shards(self, Client *client, Spec *spec, uint8_t *shards, uint64_t *hash) except -1:
+        cdef const char *data = frame_bytes(client)
+        cdef int64_t argc = client.frame.argc
+        cdef int64_t end = min(spec.last if spec.last >= 0 else argc + spec.last, argc - 1)
+        cdef int64_t index = spec.first
+        cdef uint64_t whole, shard
+        cdef Span *span
+        hash[0] = 0
+        if spec.route == ROUTE_ALL:
+            memset(shards, 1, self.workers)
+        elif spec.route == ROUTE_CURSOR:
+            span = &client.frame.spans[1]
+            shard = read_cursor(data + span.offset, span.length) >> CURSOR_BITS
+            shards[shard if shard < self.workers else 0] = 1
+        elif spec.flags & SPEC_SLOW_KEYS:
+            return self._find_slow(client, spec, shards, hash)
+        elif spec.first:
+            while index <= end:
+                span = &client.frame.spans[index]
+                whole = hash_key(data + span.offset, span.length)
+                if index == spec.first:
+                    hash[0] = whole
+                shards[shard_of_key(data + span.offset, span.length, whole, self.workers)] = 1
+                index += spec.step
+        return 0
+
+    cdef int _find_slow(self, Client *client, Spec *spec, uint8_t *shards, uint64_t *hash) except -1:
+        cdef bytes key
+        cdef uint64_t whole
+        command, args = self.table.commands[spec.id], frame_arguments(client)
+        for number, position in enumerate(find_keys(command, args)):
+            key = args[position]
+            whole = hash_key(key, len(key))
+            if number == 0:
+                hash[0] = whole
+            shards[shard_of_key(key, len(key), whole, self.workers)] = 1
+        for key in find_patterns(command, args):
+            key = constant_tag(key)
+            if not key:
+                memset(shards, 1, self.workers)
+                break
+            shards[shard_of(hash_key(key, len(key)), self.workers)] = 1
+        return 0
+
+    # -- commands for one worker, or for one with the arenas of others
 
     cdef bint _send_keyed(self, Client *client, Spec *spec):
         cdef Frame *frame = &client.frame
@@ -68,7 +150,7 @@ cdef class Division:
         if spec.flags & SPEC_SLOW_KEYS:
             return self._send_slow(client, spec)
         if spec.first == 0 or spec.first >= <int64_t>frame.argc:
-            return self._send_whole(client, spec, 0, 0)
+            return self._send_whole(client, spec, 0, 0, spec.flags & SPEC_AWAITED)
         span = &frame.spans[spec.first]
         first_hash = hash_key(data + span.offset, span.length)
         if self.workers > 1:
@@ -78,46 +160,60 @@ cdef class Division:
                 span = &frame.spans[index]
                 whole = hash_key(data + span.offset, span.length)
                 if shard_of_key(data + span.offset, span.length, whole, self.workers) != shard:
-                    self._reject(client, spec, CROSS_SHARD)
-                    return True
+                    memset(self.shards, 0, self.workers)
+                    self.find_shards(client, spec, self.shards, &first_hash)
+                    return self._send_leased(client, spec, first_hash)
                 index += spec.step
-        return self._send_whole(client, spec, shard, first_hash)
+        return self._send_whole(client, spec, shard, first_hash, spec.flags & SPEC_AWAITED)
 
     cdef bint _send_slow(self, Client *client, Spec *spec):
-        cdef uint64_t whole, first_hash = 0
-        cdef bytes key
-        args = frame_arguments(client)
-        shards = set()
-        for position in find_keys(self.table.commands[spec.id], args):
-            key = args[position]
-            whole = hash_key(key, len(key))
-            if not shards:
-                first_hash = whole
-            shards.add(shard_of_key(key, len(key), whole, self.workers))
-        if len(shards) > 1:
-            self._reject(client, spec, CROSS_SHARD)
+        cdef uint64_t hash
+        cdef uint32_t shard, first = 0, count = 0
+        memset(self.shards, 0, self.workers)
+        self._find_slow(client, spec, self.shards, &hash)
+        for shard in range(self.workers):
+            if self.shards[shard]:
+                first = shard if count == 0 else first
+                count += 1
+        if count > 1:
+            return self._send_leased(client, spec, hash)
+        return self._send_whole(
+            client, spec, first, hash, spec.flags & SPEC_AWAITED or spec.flags & SPEC_MAY_BLOCK and says_block(client)
+        )
+
+    cdef bint _send_leased(self, Client *client, Spec *spec, uint64_t hash):
+        """Sends the request to the lowest of `shards`, and markers to the others."""
+        cdef uint32_t shard, executor
+        cdef list segments
+        for shard in range(self.workers):
+            if self.shards[shard]:
+                self.requests.enlist(shard)
+        executor = self.requests.lease(client.frame.argc, client.frame.payload, hash)
+        if not (self.requests.may_try_again(client, self.hub.now_ms) and self.requests.reserve_all(client)):
+            self.requests.forget()
+            return False
+        segments = self._make_segments(client, spec, NULL, True)
+        if segments is None:
             return True
-        return self._send_whole(client, spec, shards.pop() if shards else 0, first_hash)
+        self.hub.counters[<int>LEASED_REQUESTS] += not client.again
+        self.requests.append(
+            client, spec, client_await_reply(self.hub, client), executor, NULL, segments[executor]
+        )
+        return True
 
     cdef bint _send_cursor(self, Client *client, Spec *spec):
         # A worker answers cursors with its index in the high bits. What is no 64-bit number is worker 0's to refuse.
-        cdef const char *text = frame_bytes(client) + client.frame.spans[1].offset
-        cdef uint64_t length = client.frame.spans[1].length
-        cdef uint64_t cursor = 0, digit, index
-        for index in range(length):
-            digit = <uint64_t>(text[index] - c'0')
-            if not c'0' <= text[index] <= c'9' or cursor > (UINT64_MAX - digit) // 10:
-                cursor = 0
-                break
-            cursor = cursor * 10 + digit
+        cdef Span *span = &client.frame.spans[1]
+        cdef uint64_t cursor = read_cursor(frame_bytes(client) + span.offset, span.length)
         if cursor >> CURSOR_BITS >= self.workers:
             reply_at_once(self.hub, client, b"*2\r\n$1\r\n0\r\n*0\r\n")
             return True
-        return self._send_whole(client, spec, <uint32_t>(cursor >> CURSOR_BITS), 0)
+        return self._send_whole(client, spec, <uint32_t>(cursor >> CURSOR_BITS), 0, False)
 
-    cdef bint _send_whole(self, Client *client, Spec *spec, uint32_t shard, uint64_t hash):
+    cdef bint _send_whole(self, Client *client, Spec *spec, uint32_t shard, uint64_t hash, bint awaited):
         cdef Part *part = &self.requests.parts[shard]
         cdef Segment segment = None
+        cdef uint64_t sequence
         part.argc = client.frame.argc
         part.payload = client.frame.payload
         part.hash = hash
@@ -125,12 +221,14 @@ cdef class Division:
             part.argc = 0
             return False
         if is_long(part):
-            segments = self._make_segments(client, spec, NULL)
+            segments = self._make_segments(client, spec, NULL, awaited)
             if segments is None:
                 return True
             segment = segments[shard]
-            input_give_segment(client)
-        self.requests.append(client, spec, client_accept(self.hub, client), shard, NULL, segment)
+            if not awaited:
+                input_give_segment(client)
+        sequence = client_await_reply(self.hub, client) if awaited else client_accept(self.hub, client)
+        self.requests.append(client, spec, sequence, shard, NULL, segment)
         return True
 
     # -- commands for several workers
@@ -138,7 +236,10 @@ cdef class Division:
     cdef bint _send_all(self, Client *client, Spec *spec):
         cdef uint32_t worker
         if self.workers == 1:
-            return self._send_whole(client, spec, 0, 0)
+            return self._send_whole(client, spec, 0, 0, False)
+        if self.several:
+            memset(self.shards, 1, self.workers)
+            return self._send_leased(client, spec, 0)
         for worker in range(self.workers):
             self.requests.parts[worker].argc = client.frame.argc
             self.requests.parts[worker].payload = client.frame.payload
@@ -156,11 +257,14 @@ cdef class Division:
             client_doom(self.hub, client)
             return True
         for worker in range(self.workers):
-            count += self.requests.parts[worker].argc != 0
+            self.shards[worker] = self.requests.parts[worker].argc != 0
+            count += self.shards[worker]
         if count == 1:
-            for worker in range(self.workers):
-                if self.requests.parts[worker].argc:
-                    return self._send_whole(client, spec, worker, self.requests.parts[worker].hash)
+            return self._send_whole(
+                client, spec, self.owners[0], self.requests.parts[self.owners[0]].hash, spec.flags & SPEC_AWAITED
+            )
+        if spec.flags & SPEC_ATOMIC or self.several and not spec.flags & SPEC_AWAITED:
+            return self._send_leased(client, spec, self.requests.parts[self.owners[0]].hash)
         return self._send_parts(client, spec, count, keys)
 
     cdef int _divide(self, Client *client, Spec *spec, uint32_t keys):
@@ -204,10 +308,13 @@ cdef class Division:
         if not self.requests.reserve_all(client):
             self.requests.forget()
             return False
-        segments = self._make_segments(client, spec, owners)
+        segments = self._make_segments(client, spec, owners, spec.flags & SPEC_AWAITED)
         if segments is None:
             return True
-        sequence = client_accept(self.hub, client)
+        if spec.flags & SPEC_AWAITED:
+            sequence = client_await_reply(self.hub, client)
+        else:
+            sequence = client_accept(self.hub, client)
         if not client_is_muted(client, sequence) and not self._begin_join(client, spec, sequence, count, keys):
             self.requests.forget()
             for segment in filter(None, segments):
@@ -217,7 +324,7 @@ cdef class Division:
         for worker in range(self.workers):
             if self.requests.parts[worker].argc:
                 self.requests.append(client, spec, sequence, worker, owners, segments[worker])
-        if any(segments):
+        if any(segments) and not spec.flags & SPEC_AWAITED:
             input_give_segment(client)
         return True
 
@@ -239,10 +346,10 @@ cdef class Division:
         counts = [self.page.worker(worker).counters[<int>KEYS] for worker in range(self.workers)]
         return random.choices(range(self.workers), counts)[0] if any(counts) else 0
 
-    cdef list _make_segments(self, Client *client, Spec *spec, const uint16_t *owners):
-        """A segment for each part that needs one; None: the request was refused."""
+    cdef list _make_segments(self, Client *client, Spec *spec, const uint16_t *owners, bint keep):
+        """A segment for each part that needs one; None: the request was refused. `keep`: the client keeps its own."""
         try:
-            return self.requests.make_segments(client, spec, owners)
+            return self.requests.make_segments(client, spec, owners, keep)
         except SegmentError as error:
             self.requests.forget()
             self._reject(client, spec, no_segment(error.number))

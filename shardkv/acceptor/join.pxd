@@ -12,7 +12,7 @@ Invariants
  3. `missing` counts the parts still to come; a join is finished once, when it is 0.
  4. Replies are not trusted: one that is not the RESP that its join needs makes an error reply.
 """
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from shardkv.acceptor.output cimport Payload
 
@@ -38,3 +38,6 @@ cdef Join *join_new(int kind, uint32_t workers, uint32_t missing, uint32_t keys)
 cdef bint join_add(Join *join, uint32_t part, Payload *reply) noexcept nogil    # takes the reply; True: all are there
 cdef bint join_finish(Join *join, Payload *answer) noexcept nogil               # False: no memory
 cdef void join_free(Join *join) noexcept nogil
+# The number behind a type byte: returns where its line ends. The end of the RESP value at `at`. NULL: it is malformed.
+cdef const char *read_header(const char *at, const char *end, int64_t *count) noexcept nogil
+cdef const char *skip_value(const char *at, const char *end) noexcept nogil

@@ -4,7 +4,8 @@ Invariants
  1. `readable` stays set until a read came back short: sockets are edge-triggered. What was not sent goes when the
     socket says that it is writable again.
  2. Nothing here waits: a client whose request cannot go on now is left in a state (`waiting`), and whatever ends that
-    takes it up again: RING its ring's queue (requests.pxd), PENDING `flush`, LOCAL and PAUSE who calls client_resume.
+    takes it up again: RING its ring's queue (requests.pxd), PENDING `flush`, LOCAL and PAUSE who calls client_resume,
+    TRANSACTION the queue, on which its reply puts it.
  3. A closed client's memory lives until the end of the turn (ClientTable.free_removed), so no list or event of the turn
     dangles.
  4. An exception closes the client for which something was being done, and nobody else notices: each member of a list
@@ -33,6 +34,7 @@ cdef class Progress:
     cdef void _retry(self, uint32_t worker)
     cdef void _advance(self, Client *client)
     cdef void _advance_safely(self, Client *client)
+    cdef bint _go_on(self, Client *client)                              # with the awaited request; True: it is done
     cdef bint _consume(self, Client *client)
     cdef void _protocol_error(self, Client *client)
     cdef void _read(self, Client *client)

@@ -9,9 +9,11 @@ from posix.unistd cimport close as close_descriptor
 from shardkv.acceptor.client cimport (
     PENDING_MAX,
     WAIT_LOCAL,
+    WAIT_NOTHING,
     WAIT_PAUSE,
     WAIT_PENDING,
     WAIT_RING,
+    WAIT_TRANSACTION,
     Client,
     client_await_replies,
     client_doom,
@@ -20,6 +22,7 @@ from shardkv.acceptor.client cimport (
     client_release,
     client_resume,
     client_touch_output,
+    client_unwatch,
 )
 from shardkv.acceptor.connection cimport connection_of
 from shardkv.acceptor.input cimport (
@@ -89,7 +92,11 @@ cdef class Progress:
             client_doom(&self.hub, client)
 
     cdef void _advance(self, Client *client):
-        if client.fd < 0 or client.doomed or client.closing or client.waiting in (WAIT_LOCAL, WAIT_PAUSE):
+        if client.fd < 0 or client.doomed:
+            return
+        if (client.waiting == WAIT_TRANSACTION or client.again) and not self._go_on(client):
+            return
+        if client.closing or client.waiting in (WAIT_LOCAL, WAIT_PAUSE):
             return
         if client.waiting == WAIT_PENDING and client.next_request - client.next_reply > RESUME_BELOW:
             return
@@ -98,6 +105,18 @@ cdef class Progress:
             return
         if client.readable:
             self._read(client)
+
+    cdef bint _go_on(self, Client *client):
+        if not client.again:
+            self.router.finish(client)
+        elif not self.router.send_again(client) and client.waiting == WAIT_RING:
+            self.requests.enqueue(client)
+        if client.waiting != WAIT_NOTHING and client.weaver == NULL:
+            return False
+        if client.ready:
+            client.ready = False
+            input_next_request(client)
+        return client.waiting == WAIT_NOTHING
 
     cdef void retry_stalled(self):
         cdef uint32_t worker
@@ -143,15 +162,19 @@ cdef class Progress:
                     client_await_replies(client)
                     return False
                 if client.unkept:
+                    if client.in_multi:
+                        client.multi.failed = True
                     reply_at_once(&self.hub, client, error_reply(no_segment(client.unkept)))
                 elif not self.router.route(client):
                     if client.waiting == WAIT_RING:
                         self.requests.enqueue(client)
                     return False
+                if client.waiting == WAIT_TRANSACTION and client.weaver == NULL:
+                    return False  # and the frame is kept
                 known = client.authenticated or not self.hub.require_auth
             client.ready = False
             input_next_request(client)
-            if client.waiting == WAIT_LOCAL:
+            if client.waiting != WAIT_NOTHING:
                 self.hub.cold = True
                 return False
         input_consumed(client)
@@ -166,7 +189,7 @@ cdef class Progress:
         client_touch_output(&self.hub, client)
 
     cdef void _read(self, Client *client):
-        cdef uint64_t room
+        cdef uint64_t room, queued
         cdef ssize_t got
         if not input_make_room(client):
             client_doom(&self.hub, client)
@@ -187,7 +210,8 @@ cdef class Progress:
         self.hub.counters[<int>NET_INPUT_BYTES] += got
         client.readable = <uint64_t>got == room or client.hangup
         if self._consume(client):
-            if client.length - client.start + client.frame.spilled > self.hub.query_max:
+            queued = client.multi.charged if client.in_multi else 0
+            if client.length - client.start + client.frame.spilled + queued > self.hub.query_max:
                 self.hub.counters[<int>QUERY_BUFFER_DISCONNECTS] += 1
                 client_doom(&self.hub, client)
                 self._log_query_limit(client)
@@ -273,6 +297,8 @@ cdef class Progress:
         client_resume(&self.hub, client)
         self.hub.counters[<int>CONNECTED_CLIENTS] -= 1
         input_drop_segment(client)
+        client_unwatch(&self.hub, client)
+        self.router.transactions.drop_weaver(client)
         client_release(client)
         if client.view != NULL:
             Py_DECREF(<object>client.view)

@@ -1,4 +1,5 @@
 """The acceptor's sockets and rings, as its Python side sees them: see reactor.pxd."""
+import logging
 import resource
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -10,6 +11,7 @@ from shardkv.acceptor.client cimport (
     WAIT_LOCAL,
     WAIT_NOTHING,
     WAIT_PAUSE,
+    WAIT_TRANSACTION,
     Client,
     client_doom,
     client_enqueue,
@@ -29,6 +31,8 @@ from shardkv.stats cimport (
     LARGEST_INPUT,
     LARGEST_OUTPUT,
 )
+
+log = logging.getLogger("shardkv")
 
 
 cdef class Reactor(Turn):
@@ -68,7 +72,11 @@ cdef class Reactor(Turn):
         cdef Client *client = connection.client
         if client.fd < 0:
             return
-        self.progress.router.finish_local(client, sequence, reply)
+        try:
+            self.progress.router.finish_local(client, sequence, reply)
+        except Exception:
+            log.exception("closing a client after an error of ours")
+            client_doom(self.hub, client)
         client_enqueue(self.hub, client)
         self.kick()
 
@@ -123,6 +131,8 @@ cdef class Reactor(Turn):
             if client == NULL:
                 continue
             self._check_client(client)
+            if client.again and client.waiting == WAIT_TRANSACTION:
+                client_enqueue(self.hub, client)
             memory += client_memory(client)
             largest_input = max(largest_input, client.capacity)
             largest_output = max(largest_output, client.output.memory + client.held)
@@ -133,7 +143,7 @@ cdef class Reactor(Turn):
         usage = resource.getrusage(resource.RUSAGE_SELF)
         self.hub.counters[<int>CPU_USER_US] = int(usage.ru_utime * 1e6)
         self.hub.counters[<int>CPU_SYS_US] = int(usage.ru_stime * 1e6)
-        if self.hub.dirty != NULL or free_some():
+        if self.hub.dirty != NULL or self.hub.queue_first != NULL or free_some():
             self.kick()
 
     cdef void _check_client(self, Client *client) noexcept nogil:

@@ -2,8 +2,9 @@
 import logging
 import time
 
-from shardkv.acceptor.client cimport client_accept, client_doom, deliver
+from shardkv.acceptor.client cimport client_accept, client_answer, client_doom, deliver
 from shardkv.acceptor.connection cimport Connection, connection_of
+from shardkv.acceptor.output cimport Payload, payload_copy
 
 from shardkv.errors import harmless
 
@@ -25,7 +26,20 @@ cdef void reply_at_once(Hub *hub, Client *client, bytes reply):
 cdef void reject(Hub *hub, Client *client, CommandBlock *stats, str text):
     if stats != NULL:
         stats.rejected += 1
-    reply_at_once(hub, client, error_reply(text))
+    if client.again:
+        client.again = False
+        answer_awaited(hub, client, error_reply(text))
+    else:
+        reply_at_once(hub, client, error_reply(text))
+
+
+cdef void answer_awaited(Hub *hub, Client *client, bytes reply):
+    cdef const char *data = reply
+    cdef Payload payload
+    if payload_copy(&payload, data, len(reply)):
+        client_answer(hub, client, &payload)
+    else:
+        client_doom(hub, client)
 
 
 cdef void abort_http(Hub *hub, Client *client):

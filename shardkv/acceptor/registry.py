@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from shardkv.acceptor.connection import Connection
@@ -55,10 +55,20 @@ class Request:
     server: Host
 
 
+class Session(NamedTuple):
+    """What a local command changes of its connection that matters to the commands behind it; None: nothing."""
+
+    database: int | None = None
+    resp: int | None = None
+    no_touch: bool | None = None
+
+
+Effect = Callable[["Host", list[bytes]], Session]
 Handler = Callable[[Request], Awaitable[None] | None]
 Question = Callable[[Host, Any], Any]  # an awaitable, if it takes more than a moment
 
 handlers: dict[str, Handler] = {}
+effects: dict[str, Effect] = {}
 questions: dict[str, Question] = {}
 
 
@@ -70,6 +80,18 @@ def local(name: str) -> Callable[[Handler], Handler]:
             raise ValueError(f"two local handlers of {name}")
         handlers[name] = handler
         return handler
+
+    return register
+
+
+def effect(name: str) -> Callable[[Effect], Effect]:
+    """Registers what local command `name` will change of its connection. It raises CommandError if it will fail."""
+
+    def register(foresee: Effect) -> Effect:
+        if name in effects:
+            raise ValueError(f"two effects of {name}")
+        effects[name] = foresee
+        return foresee
 
     return register
 

@@ -21,6 +21,7 @@ from shardkv.ring cimport ReplyRecord, Ring
 from shardkv.segment cimport Segment, SegmentStore
 
 cdef enum:
+    AGAIN_MS = 1000           # until a request is sent again that has been refused often, at most
     BATCH = 4096              # replies of one worker before the others have their turn
 
 cdef class Gathered:
@@ -46,6 +47,7 @@ cdef class Replies:
     cdef bint waiting(self) noexcept nogil         # whether there are any
     cdef int _fail(self) except -1
     cdef int _deliver(self, uint32_t worker, ReplyRecord *record) except -1
+    cdef int _have_sent_again(self, Client *client, uint64_t sequence) except -1
     cdef int _deliver_segment(self, ReplyRecord *record, Segment segment) except -1
     cdef int _pass_answer(self, ReplyRecord *record, const char *reply) except -1
     cdef Gathered _take_gathered(self, uint32_t worker)

@@ -7,10 +7,13 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from shardkv.acceptor.client cimport Client, client_doom, client_hold, deliver, deliver_part
+from shardkv.acceptor.client cimport (
+    Client, client_doom, client_enqueue, client_hold, deliver, deliver_part, is_awaiting,
+)
 from shardkv.acceptor.output cimport Payload, payload_copy
 from shardkv.ring cimport (
     IN_SEGMENT,
+    REPLY_AGAIN,
     REPLY_PIECE,
     REPLY_WHOLE,
     PieceHeader,
@@ -25,6 +28,7 @@ from shardkv.ring cimport (
 )
 from shardkv.segment cimport Segment, private_segment
 from shardkv.sleep cimport delay_point
+from shardkv.stats cimport REQUESTS_AGAIN
 
 from shardkv.segment import SegmentError
 
@@ -42,7 +46,7 @@ cdef bint is_sound(const ReplyRecord *record) noexcept nogil:
             and piece.offset <= record.length and piece.bytes <= record.length - piece.offset
     if record.flags & IN_SEGMENT:
         return room >= sizeof(SegmentName) and (<const SegmentName *>(record + 1)).size == record.length
-    return record.kind == REPLY_WHOLE and record.length <= room
+    return record.kind in (REPLY_WHOLE, REPLY_AGAIN) and record.length <= room
 
 
 cdef inline bint is_awaited(const Client *client, const ReplyRecord *record) noexcept nogil:
@@ -131,12 +135,24 @@ cdef class Replies:
         client = self.clients.find(record.token)
         if client == NULL or not is_awaited(client, record):
             return self._pass_answer(record, <char *>(record + 1)) if client == NULL else 0
+        if record.kind == REPLY_AGAIN:
+            return self._have_sent_again(client, record.sequence)
         if client.marked == 0:
             deliver(self.hub, client, record.sequence, <char *>(record + 1), record.length)
         elif payload_copy(&payload, <char *>(record + 1), record.length):
             deliver_part(self.hub, client, record.sequence, record.part, &payload)
         else:
             client_doom(self.hub, client)
+        return 0
+
+    cdef int _have_sent_again(self, Client *client, uint64_t sequence) except -1:
+        """A leased request was not executed, as one of its participants hangs: its client sends it again, later."""
+        if is_awaiting(client, sequence):
+            client.again = True
+            client.attempts += 1
+            client.retry_ms = self.hub.now_ms + min(1 << min(client.attempts, 10), <uint32_t>AGAIN_MS)
+            self.hub.counters[<int>REQUESTS_AGAIN] += 1
+            client_enqueue(self.hub, client)
         return 0
 
     cdef int _deliver_segment(self, ReplyRecord *record, Segment segment) except -1:

@@ -1,7 +1,7 @@
 """Into the request rings: see requests.pxd."""
 import sys
 
-from libc.stdint cimport UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT16_MAX, UINT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -11,10 +11,14 @@ from shardkv.acceptor.specs cimport SPEC_TOUCH
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_release
 from shardkv.ring cimport (
     IN_SEGMENT,
+    LEASED,
     NO_TOUCH,
     REQUEST_COMMAND,
     REQUEST_INTERNAL,
+    REQUEST_MARKER,
     RING_INLINE_MAX,
+    Marker,
+    Participant,
     Place,
     RequestRecord,
     RingHeader,
@@ -24,6 +28,7 @@ from shardkv.ring cimport (
     ring_produce,
     ring_publish,
     ring_reserve,
+    ring_room,
 )
 from shardkv.segment cimport named_requests
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, delay_point, wake_if
@@ -68,9 +73,10 @@ cdef class Requests:
         self.internal_token = epoch << 48
         self.rings = <Ring **>calloc(self.workers, sizeof(Ring *))
         self.moved = <uint8_t *>calloc(self.workers, 1)
+        self.asked = <uint64_t *>calloc(self.workers, sizeof(uint64_t))
         self.queues = <Queue *>calloc(self.workers, sizeof(Queue))
         self.parts = <Part *>calloc(self.workers, sizeof(Part))
-        if self.rings == NULL or self.moved == NULL or self.queues == NULL or self.parts == NULL:
+        if self.rings == NULL or self.moved == NULL or self.asked == NULL or self.queues == NULL or self.parts == NULL:
             raise MemoryError
         for worker in range(self.workers):
             self.rings[worker] = &(<RingPair>pairs[worker]).request
@@ -78,11 +84,13 @@ cdef class Requests:
         self.segments.sweep(named_requests(pairs))
         for worker in range(self.workers):
             ring_produce(self.rings[worker])
+            self.asked[worker] = self.rings[worker].seen
             self.moved[worker] = SLEEPS_FOR_RECORDS | SLEEPS_FOR_ROOM
 
     def __dealloc__(self):
         free(self.rings)
         free(self.moved)
+        free(self.asked)
         free(self.queues)
         free(self.parts)
 
@@ -106,6 +114,38 @@ cdef class Requests:
                 return False
         return True
 
+    # -- leases
+
+    cdef void enlist(self, uint32_t worker) noexcept nogil:
+        self.parts[worker].argc = 1
+        self.parts[worker].payload = 0
+        self.parts[worker].marker = True
+
+    cdef uint32_t lease(self, uint32_t argc, uint64_t payload, uint64_t hash) noexcept nogil:
+        cdef uint32_t worker, executor = self.workers
+        cdef Part *part
+        cdef uint16_t included = 0
+        for worker in range(self.workers):
+            if self.parts[worker].argc:
+                executor = min(executor, worker)
+                included += 1
+        part = &self.parts[executor]
+        part.argc, part.payload, part.hash = argc, payload, hash
+        part.participants = included - 1
+        part.marker = False
+        return executor
+
+    cdef bint may_try_again(self, Client *client, int64_t now_ms) noexcept:
+        cdef uint32_t worker
+        if not client.again:
+            return True
+        for worker in range(self.workers):
+            if self.parts[worker].marker and ring_room(self.rings[worker]) < self.rings[worker].capacity:
+                if self.page.worker(worker).turned_ms + LAGGING_MS < <uint64_t>now_ms:
+                    client_await_ring(client, worker)
+                    return False
+        return client.attempts < 2 or client.retry_ms <= now_ms
+
     # -- clients that wait for room
 
     cdef void enqueue(self, Client *client) noexcept nogil:
@@ -123,6 +163,7 @@ cdef class Requests:
             while before.next_queued.ticket < client.ticket:
                 before = before.next_queued
         self._insert(queue, client, before)
+        self.moved[client.ring] |= SLEEPS_FOR_RECORDS  # it may sleep before markers
 
     cdef void _insert(self, Queue *queue, Client *client, Client *before) noexcept nogil:
         """Puts a client into a queue, behind `before`; NULL: as the first."""
@@ -156,7 +197,7 @@ cdef class Requests:
 
     # -- segments
 
-    cdef list make_segments(self, Client *client, Spec *spec, const uint16_t *owners):
+    cdef list make_segments(self, Client *client, Spec *spec, const uint16_t *owners, bint keep):
         cdef Segment whole = None
         cdef uint32_t worker
         segments = [None] * self.workers
@@ -164,23 +205,25 @@ cdef class Requests:
             for worker in range(self.workers):
                 if self.parts[worker].argc and is_long(&self.parts[worker]):
                     if whole is None:
-                        whole = segments[worker] = self._whole(client)
+                        whole = segments[worker] = self._whole(client, keep)
                     else:
                         segments[worker] = self.segments.link(whole)
                     self._append_places(whole, client, spec, owners, worker)
             for segment in filter(None, segments):
                 (<Segment>segment).size = whole.size
+            if whole is not None and keep and client.segment != NULL:
+                (<Segment>client.segment).size = whole.size
             return segments
         except SegmentError:
             for segment in filter(None, segments):
                 segment.unlink()
             raise
 
-    cdef Segment _whole(self, Client *client):
-        """The segment that holds the bytes of the client's request."""
+    cdef Segment _whole(self, Client *client, bint keep):
+        """The segment that holds the bytes of the client's request. `keep`: not the client's own, but one like it."""
         cdef Segment segment
         if client.segment != NULL:
-            return <Segment>client.segment
+            return self.segments.link(<Segment>client.segment) if keep else <Segment>client.segment
         segment = self.segments.create()
         try:
             segment.append(frame_bytes(client), client.frame.position)
@@ -218,36 +261,74 @@ cdef class Requests:
     cdef void append(
         self, Client *client, Spec *spec, uint64_t sequence, uint32_t worker, const uint16_t *owners, Segment segment
     ):
+        cdef RequestRecord *record = self.begin(client, spec.id, sequence, worker, segment)
+        if spec.flags & SPEC_TOUCH:
+            record.flags &= ~NO_TOUCH
+        if segment is None and owners != NULL:
+            copy_part(
+                <char *>(record + 1), &client.frame, frame_bytes(client), owners, worker, spec.split_step, record.argc
+            )
+        elif segment is None:
+            copy_all(<char *>(record + 1), &client.frame, frame_bytes(client))
+        self.end(record, worker)
+
+    cdef RequestRecord *begin(
+        self, Client *client, uint16_t command, uint64_t sequence, uint32_t worker, Segment segment
+    ) noexcept:
         cdef Part *part = &self.parts[worker]
-        cdef Ring *ring = self.rings[worker]
         cdef uint32_t size = record_size(part)
-        cdef RequestRecord *record = <RequestRecord *>ring_reserve(ring, size)
-        cdef char *body = <char *>(record + 1)
-        cdef SegmentName *name = <SegmentName *>body
+        cdef RequestRecord *record = <RequestRecord *>ring_reserve(self.rings[worker], size)
+        cdef SegmentName *name = <SegmentName *>(record + 1)
         record.size = size
         record.kind = REQUEST_COMMAND
-        record.command = spec.id
+        record.command = command
         record.token = client.token
         record.sequence = sequence
         record.hash = part.hash
-        record.part, record.participants = worker, 0
+        record.part, record.participants = worker, part.participants
         record.argc = part.argc
         record.database = client.database
         record.resp = client.resp
-        record.flags = NO_TOUCH if client.no_touch and not spec.flags & SPEC_TOUCH else 0
+        record.flags = NO_TOUCH if client.no_touch else 0
         record.bytes = 0
         if segment is not None:
             record.flags |= IN_SEGMENT
             name.id, name.size, name.table = segment.id, segment.size, part.table
         else:
             record.bytes = <uint32_t>body_bytes(part)
-            if owners != NULL:
-                copy_part(body, &client.frame, frame_bytes(client), owners, worker, spec.split_step, part.argc)
-            else:
-                copy_all(body, &client.frame, frame_bytes(client))
-        ring_append(ring, size)
+        if part.participants:
+            record.flags |= LEASED
+            record.part = min(client.attempts, <uint32_t>UINT16_MAX)  # for the executor's patience (workers/leases.pxd)
+            self._append_markers(record, worker)
+        return record
+
+    cdef void _append_markers(self, RequestRecord *record, uint32_t executor) noexcept nogil:
+        """Fills the record's Participants, and tells each of them."""
+        cdef Participant *told = <Participant *>(<char *>record + record.size) - record.participants
+        cdef RequestRecord *marker
+        cdef Ring *ring
+        cdef uint32_t worker, size = sizeof(RequestRecord) + sizeof(Marker)
+        for worker in range(executor + 1, self.workers):
+            if not self.parts[worker].marker:
+                continue
+            ring = self.rings[worker]
+            told.shard, told.marker = worker, ring.next
+            told += 1
+            marker = <RequestRecord *>ring_reserve(ring, size)
+            memset(marker, 0, size)
+            marker.size, marker.kind, marker.part = size, REQUEST_MARKER, <uint16_t>worker
+            marker.token, marker.sequence = record.token, record.sequence
+            (<Marker *>(marker + 1)).executor = executor
+            (<Marker *>(marker + 1)).position = self.rings[executor].next + record.size
+            ring_append(ring, size)
+            self.moved[worker] |= MOVED_QUIETLY
+            memset(&self.parts[worker], 0, sizeof(Part))
+
+    cdef void end(self, RequestRecord *record, uint32_t worker) noexcept nogil:
+        ring_append(self.rings[worker], record.size)
+        self.asked[worker] = self.rings[worker].next
         self.moved[worker] |= SLEEPS_FOR_RECORDS
-        part.argc = 0
+        self.parts[worker].argc = self.parts[worker].participants = 0
 
     cdef bint ask(self, uint32_t worker, uint64_t question, list args) except *:
         """Appends an internal request; False: the ring is full. Raises ValueError when it is too large for a record."""
@@ -274,6 +355,7 @@ cdef class Requests:
         body = <char *>(record + 1)
         memcpy(body, <const char *>data, len(data))
         ring_append(ring, <uint32_t>size)
+        self.asked[worker] = ring.next
         self.moved[worker] |= SLEEPS_FOR_RECORDS
         return True
 
@@ -282,7 +364,7 @@ cdef class Requests:
     cdef bint awaiting(self) noexcept nogil:
         cdef uint32_t worker
         for worker in range(self.workers):
-            if atomic_load_relaxed(&self.rings[worker].shared.head) != self.rings[worker].next:
+            if <int64_t>(self.asked[worker] - atomic_load_relaxed(&self.rings[worker].shared.head)) > 0:
                 return True
         return False
 
@@ -309,14 +391,16 @@ cdef class Requests:
         cdef uint32_t published = 0
         cdef bint any_moved = False
         for worker in range(self.workers):
-            published += self.moved[worker] & SLEEPS_FOR_RECORDS != 0
+            if self.moved[worker] == MOVED_QUIETLY and self._is_half_full(worker):
+                self.moved[worker] |= SLEEPS_FOR_RECORDS
+            published += self.moved[worker] & (SLEEPS_FOR_RECORDS | MOVED_QUIETLY) != 0
             any_moved |= self.moved[worker] != 0
         if not any_moved:
             return
         if published > 1:
             self._intend()
         for worker in range(self.workers):
-            if self.moved[worker] & SLEEPS_FOR_RECORDS:
+            if self.moved[worker] & (SLEEPS_FOR_RECORDS | MOVED_QUIETLY):
                 delay_point()
                 ring_publish(self.rings[worker])
         if published > 1:
@@ -328,3 +412,7 @@ cdef class Requests:
             if self.moved[worker]:
                 wake_if(&self.page.worker(worker).sleeping, self.moved[worker], <int>self.wake_fds[worker])
                 self.moved[worker] = 0
+
+    cdef bint _is_half_full(self, uint32_t worker) noexcept nogil:
+        cdef Ring *ring = self.rings[worker]
+        return ring.next - ring.seen > ring.capacity // 2 and ring_room(ring) < ring.capacity // 2

@@ -2,7 +2,8 @@
 sends it on to its workers.
 
 Checks, first failure is the reply: unknown command or subcommand, arity, authentication, memory limit (commands that
-split; a worker checks its own), CLIENT PAUSE.
+split; a worker checks its own; all that is queued behind MULTI), CLIENT PAUSE. What is refused behind MULTI fails the
+queue; an EXEC that is refused forgets it, and says EXECABORT.
 
 Invariants
  1. A request is refused, run, or sent on as a whole; or `route` returns False, nothing has happened, and the client
@@ -15,6 +16,7 @@ from libc.stdint cimport uint64_t
 from shardkv.acceptor.client cimport Client, Hub
 from shardkv.acceptor.division cimport Division
 from shardkv.acceptor.specs cimport CommandTable, Spec
+from shardkv.acceptor.transactions cimport Transactions
 from shardkv.stats cimport CommandBlock, ControlPage
 
 cdef class Router:
@@ -23,12 +25,19 @@ cdef class Router:
     cdef ControlPage page
     cdef CommandBlock *stats
     cdef Division division
+    cdef Transactions transactions
     cdef object calls         # shardkv.acceptor.calls.LocalCalls
 
     cdef bint route(self, Client *client)
-    cdef void finish_local(self, Client *client, uint64_t sequence, bytes reply)
+    # The awaited request: it is sent again; or goes on, if its reply is here (client.waiting tells whether it is done).
+    cdef bint send_again(self, Client *client)
+    cdef int finish(self, Client *client) except -1
+    # The reply of a local command, whose handler ran asynchronously.
+    cdef int finish_local(self, Client *client, uint64_t sequence, bytes reply) except -1
 
     cdef Spec *_check(self, Client *client)
+    cdef bint _over_memory(self, Client *client, Spec *spec) noexcept nogil
+    cdef bint _is_paused(self, Client *client, Spec *spec) noexcept nogil
     cdef Spec *_reject(self, Client *client, Spec *spec, str text)
     cdef Spec *_unknown_command(self, Client *client)
     cdef str _unknown_text(self, Client *client, Spec *container)

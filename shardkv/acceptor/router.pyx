@@ -8,28 +8,38 @@ from shardkv.acceptor.client cimport (
     REPLY_SKIPPING,
     WAIT_NOTHING,
     client_accept,
+    client_answer,
     client_await_handler,
     client_await_unpause,
+    client_forget_multi,
     client_mute,
     client_number_request,
     client_resume,
+    client_take_reply,
     deliver,
     frame_argument,
     frame_arguments,
     frame_bytes,
 )
 from shardkv.acceptor.connection cimport connection_of
+from shardkv.acceptor.output cimport Payload
 from shardkv.acceptor.parser cimport Frame
 from shardkv.acceptor.refusal cimport abort_http, error_reply, reject, reply_at_once
 from shardkv.acceptor.specs cimport (
     ROUTE_KEYED,
     ROUTE_LOCAL,
+    ROUTE_TRANSACTION,
+    SPEC_AT_ONCE,
     SPEC_CONTAINER,
     SPEC_DENY_OOM,
+    SPEC_LEAVES_MULTI,
     SPEC_LOADING,
     SPEC_NO_AUTH,
+    SPEC_NO_MULTI,
     SPEC_PING,
     SPEC_WRITE,
+    TRANSACTION_EXEC,
+    TRANSACTION_NONE,
 )
 from shardkv.atomic cimport ticks
 from shardkv.stats cimport count_call
@@ -40,6 +50,7 @@ cdef enum:
     SHOWN_MAX = 128            # bytes of an unknown command that its error shows
 
 HTTP_WORDS = (b"post", b"host:")
+NOT_IN_MULTI = "ERR Command not allowed inside a transaction"
 NO_AUTH = "NOAUTH Authentication required."
 LOADING = "LOADING Redis is loading the dataset in memory"
 
@@ -50,15 +61,38 @@ cdef class Router:
     ) -> None:
         """Routes the requests of acceptor `index`. `calls` runs what it executes itself."""
         self.table, self.page, self.division, self.calls = table, page, division, calls
+        self.transactions = Transactions(table, division, calls)
         self.stats = page.acceptor_commands(index)
 
     cdef bint route(self, Client *client):
         cdef Spec *spec = self._check(client)
         if spec == NULL:
             return client.waiting == WAIT_NOTHING
+        if client.in_multi and not spec.flags & SPEC_AT_ONCE:
+            return self.transactions.queue(client, spec)
         if spec.route == ROUTE_LOCAL:
             return self._run_local(client, spec)
+        if spec.route == ROUTE_TRANSACTION:
+            return self.transactions.run(client, spec)
         return self.division.send(client, spec)
+
+    cdef bint send_again(self, Client *client):
+        cdef Spec *spec = &self.table.specs[client.last_command]
+        if spec.kind == TRANSACTION_EXEC:
+            return self.transactions.send_exec(client, spec)
+        return self.division.send(client, spec)
+
+    cdef int finish(self, Client *client) except -1:
+        cdef Spec *spec = &self.table.specs[client.last_command]
+        cdef Payload reply
+        if client.weaver != NULL:
+            return self.transactions.weave(client)
+        if not client_take_reply(client, &reply):
+            return 0
+        if spec.kind != TRANSACTION_NONE:
+            return self.transactions.finish(client, spec, &reply)
+        client_answer(self.hub, client, &reply)
+        return 0
 
     # -- checks
 
@@ -78,18 +112,38 @@ cdef class Router:
             return self._reject(client, spec, wrong_arity(self.table.commands[spec.id].name))
         if self.hub.require_auth and not client.authenticated and not spec.flags & SPEC_NO_AUTH:
             return self._reject(client, spec, NO_AUTH)
-        if spec.flags & SPEC_DENY_OOM and spec.route != ROUTE_KEYED and self.page.header.maxmemory:
-            if self.page.memory_in_use() > self.page.header.maxmemory:
-                return self._reject(client, spec, OUT_OF_MEMORY)
+        if client.in_multi and spec.flags & SPEC_NO_MULTI:
+            return self._reject(client, spec, NOT_IN_MULTI)
+        if self.page.header.maxmemory and self._over_memory(client, spec):
+            return self._reject(client, spec, OUT_OF_MEMORY)
         if self.hub.loading and not spec.flags & SPEC_LOADING:
             return self._reject(client, spec, LOADING)
-        if self.hub.paused and (self.hub.paused == PAUSE_ALL or spec.flags & SPEC_WRITE):
+        if self.hub.paused and self._is_paused(client, spec):
             client_await_unpause(self.hub, client)
             return NULL
         client.last_command = spec.id
         return spec
 
+    cdef bint _over_memory(self, Client *client, Spec *spec) noexcept nogil:
+        cdef bint asks = spec.flags & SPEC_DENY_OOM and spec.route != ROUTE_KEYED
+        if client.in_multi:
+            asks = not spec.flags & SPEC_LEAVES_MULTI or (
+                spec.kind == TRANSACTION_EXEC and client.multi.flags & SPEC_DENY_OOM
+            )
+        return asks and self.page.memory_in_use() > self.page.header.maxmemory
+
+    cdef bint _is_paused(self, Client *client, Spec *spec) noexcept nogil:
+        cdef bint writes = spec.flags & SPEC_WRITE != 0
+        if spec.kind == TRANSACTION_EXEC and client.in_multi:
+            writes = client.multi.flags & SPEC_WRITE != 0
+        return self.hub.paused == PAUSE_ALL or writes
+
     cdef Spec *_reject(self, Client *client, Spec *spec, str text):
+        if spec != NULL and spec.kind == TRANSACTION_EXEC:
+            client_forget_multi(self.hub, client)
+            text = f"EXECABORT Transaction discarded because of: {text.removeprefix('ERR ')}"
+        elif client.in_multi:
+            client.multi.failed = True
         reject(self.hub, client, &self.stats[spec.id] if spec != NULL else NULL, text)
         return NULL
 
@@ -131,14 +185,17 @@ cdef class Router:
             count_call(&self.stats[spec.id], ticks() - started, False)
         return True
 
-    cdef void finish_local(self, Client *client, uint64_t sequence, bytes reply):
+    cdef int finish_local(self, Client *client, uint64_t sequence, bytes reply) except -1:
         cdef const char *data = reply
+        if client.weaver != NULL:
+            return self.transactions.take_local(client, reply)
         client_resume(self.hub, client)
         if client.reply_mode != REPLY_ON:
             client_mute(self.hub, client, sequence)
         if client.reply_mode == REPLY_SKIPPING:
             client.reply_mode = REPLY_ON
         deliver(self.hub, client, sequence, data, len(reply))
+        return 0
 
     cdef bint _ping(self, Client *client, Spec *spec, uint64_t started):
         if client.frame.argc == 1:

@@ -20,6 +20,13 @@ cdef enum SpecFlag:
     SPEC_TOUCH = 64           # sets the access clock whatever CLIENT NO-TOUCH says
     SPEC_SUBCOMMAND = 128     # found through its container only
     SPEC_LOADING = 256        # allowed before every shard is served
+    SPEC_NO_MULTI = 512       # refused behind MULTI
+    SPEC_AT_ONCE = 1024       # … not queued there
+    SPEC_LEAVES_MULTI = 2048  # … and allowed without memory: it can only end the queue
+    SPEC_AWAITED = 4096       # its client waits for its reply before its next request is looked at
+    SPEC_MAY_BLOCK = 8192     # … if it has the word BLOCK
+    SPEC_ATOMIC = 16384       # splits, but not its effects: one that needs several shards leases them
+    SPEC_SESSION = 32768      # run here; changes what the commands behind it mean (registry.py, `effect`)
 
 cdef enum RouteKind:          # values of shardkv.commands.spec.Route
     ROUTE_LOCAL = 0
@@ -27,11 +34,21 @@ cdef enum RouteKind:          # values of shardkv.commands.spec.Route
     ROUTE_SPLIT = 2
     ROUTE_ALL = 3
     ROUTE_CURSOR = 4
+    ROUTE_TRANSACTION = 5
+
+cdef enum TransactionKind:    # commands of ROUTE_TRANSACTION
+    TRANSACTION_NONE
+    TRANSACTION_MULTI
+    TRANSACTION_EXEC
+    TRANSACTION_DISCARD
+    TRANSACTION_WATCH
+    TRANSACTION_UNWATCH
 
 cdef struct Spec:
     uint16_t id
     uint8_t route
     uint8_t join
+    uint8_t kind              # TransactionKind
     uint32_t flags
     int32_t arity
     int32_t first             # key positions: from first to last (negative: from the end) by step; first 0: no keys

@@ -6,7 +6,20 @@ from libc.string cimport memcmp, memcpy
 from shardkv.commands.keys import has_plain_range
 from shardkv.commands.spec import Command
 
-_FLAGS = {"write": SPEC_WRITE, "denyoom": SPEC_DENY_OOM, "no_auth": SPEC_NO_AUTH, "loading": SPEC_LOADING}
+_FLAGS = {
+    "write": SPEC_WRITE, "denyoom": SPEC_DENY_OOM, "no_auth": SPEC_NO_AUTH, "loading": SPEC_LOADING,
+    "no_multi": SPEC_NO_MULTI,
+}
+_SPECIAL = {
+    "ping": SPEC_PING, "touch": SPEC_TOUCH, "mset": SPEC_ATOMIC, "watch": SPEC_AWAITED | SPEC_AT_ONCE,
+    "multi": SPEC_AT_ONCE, "exec": SPEC_AT_ONCE | SPEC_LEAVES_MULTI, "discard": SPEC_AT_ONCE | SPEC_LEAVES_MULTI,
+    "quit": SPEC_AT_ONCE | SPEC_LEAVES_MULTI, "reset": SPEC_AT_ONCE | SPEC_LEAVES_MULTI,
+    "select": SPEC_SESSION, "hello": SPEC_SESSION, "client|no-touch": SPEC_SESSION,
+}
+_TRANSACTION = {
+    "multi": TRANSACTION_MULTI, "exec": TRANSACTION_EXEC, "discard": TRANSACTION_DISCARD, "watch": TRANSACTION_WATCH,
+    "unwatch": TRANSACTION_UNWATCH,
+}
 
 
 cdef inline uint32_t place_of(const char *name, uint32_t length) noexcept nogil:
@@ -56,7 +69,12 @@ cdef class CommandTable:
             spec.flags |= SPEC_CONTAINER
         if not has_plain_range(command):
             spec.flags |= SPEC_SLOW_KEYS
-        spec.flags |= {"ping": SPEC_PING, "touch": SPEC_TOUCH}.get(command.name, 0)
+        if "blocking" in command.flags:
+            spec.flags |= SPEC_MAY_BLOCK if any(arg.token == "BLOCK" for arg in command.args) else SPEC_AWAITED
+        spec.flags |= _SPECIAL.get(command.name, 0)
+        spec.kind = _TRANSACTION.get(command.name, TRANSACTION_NONE)
+        if spec.kind != TRANSACTION_NONE:
+            spec.route = ROUTE_TRANSACTION
         if "|" in command.name:
             spec.flags |= SPEC_SUBCOMMAND
         spec.name_length = len(name)

@@ -40,7 +40,9 @@ from shardkv.polling cimport pause, poll_begin, poll_contended, poll_found, poll
 from shardkv.ring cimport RingPair
 from shardkv.segment cimport SegmentStore, free_some
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, fall_asleep, stay_awake
-from shardkv.stats cimport BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED
+from shardkv.stats cimport (
+    BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED, WATCHED_KEYS, WATCHING_CLIENTS,
+)
 
 cdef enum:
     WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
@@ -66,9 +68,10 @@ cdef class Turn:
         division = Division(table, page, index, self.requests)
         router = Router(table, page, index, division, calls)
         self.progress = Progress(self.clients, router, self.requests)
-        self.hub = router.hub = division.hub = self.replies.hub = &self.progress.hub
+        self.hub = router.hub = router.transactions.hub = division.hub = self.replies.hub = &self.progress.hub
         self.hub.counters = self.block.counters
-        self.hub.counters[<int>CONNECTED_CLIENTS] = self.hub.counters[<int>BLOCKED_CLIENTS] = 0
+        for level in (CONNECTED_CLIENTS, BLOCKED_CLIENTS, WATCHING_CLIENTS, WATCHED_KEYS):
+            self.hub.counters[<int>level] = 0
         self.tell_time()
         self._watch(assignment["acceptor_wake"][index])
         self.listener = Listener(self.epoll, assignment["listen"], page, index)

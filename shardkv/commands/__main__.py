@@ -10,6 +10,7 @@ WHERE = {
     Route.SPLIT: "the shards of its keys",
     Route.ALL: "every shard",
     Route.CURSOR: "one shard after another",
+    Route.TRANSACTION: "the acceptor",
 }
 
 HEADING = """\

@@ -80,6 +80,26 @@ def checked_keys(command: Command, args: list[bytes]) -> list[Key]:
     return found
 
 
+def find_patterns(command: Command, args: list[bytes]) -> list[bytes]:
+    """The patterns of SORT's BY and GET that stand for keys: those with a `*`, for which each element is put in."""
+    if command.name not in ("sort", "sort_ro"):
+        return []
+    found, place = [], 2
+    while place < len(args):
+        word = args[place].lower()
+        if word in (b"by", b"get") and place + 1 < len(args):
+            found.append(args[place + 1])
+        place += {b"limit": 3, b"get": 2, b"by": 2, b"store": 2}.get(word, 1)
+    return [pattern for pattern in found if b"*" in pattern]
+
+
+def constant_tag(pattern: bytes) -> bytes:
+    """Returns the hash tag that all keys of a pattern have, whatever is put in for the `*`; empty when there is none."""
+    begin, star = pattern.find(b"{"), pattern.index(b"*")
+    end = pattern.find(b"}", begin)
+    return pattern[begin + 1 : end] if 0 <= begin < end < star else b""
+
+
 def _positions(spec: KeySpec, args: list[bytes]) -> range | None:
     # None: the request does not fit the specification. An absent keyword is no fault: there are no such keys.
     first = _first(spec, args)

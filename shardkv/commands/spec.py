@@ -17,6 +17,7 @@ class Route(enum.IntEnum):
     SPLIT = 2
     ALL = 3
     CURSOR = 4
+    TRANSACTION = 5
 
 
 class Join(enum.IntEnum):

@@ -51,7 +51,7 @@ _DEATHS_AT_START = 20    # before readiness, at whatever times and by whatever s
 _END_PATIENCE = 1.0      # seconds between the end of a child's channel and its being killed
 _STOP_PATIENCE = 5.0     # seconds for the acceptors, and again for the workers, before they are killed
 
-_OF_CLIENTS = ("connected_clients", "blocked_clients", "client_memory")
+_OF_CLIENTS = ("connected_clients", "blocked_clients", "client_memory", "watching_clients", "watched_keys")
 _OF_WORKERS = [d.name for d in DIRECTIVES if Reader.WORKER in d.readers and not d.immutable]
 
 Slot = tuple[str, int]

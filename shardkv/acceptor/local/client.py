@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from shardkv.acceptor.local.replies import integer, on_or_off, send_help, shown, unknown_subcommand
-from shardkv.acceptor.registry import Request, local
+from shardkv.acceptor.registry import Host, Request, Session, effect, local
 from shardkv.errors import SYNTAX, CommandError
 
 BAD_NAME = "ERR Client names cannot contain spaces, newlines or special characters."
@@ -131,6 +131,12 @@ def no_evict(request: Request) -> None:
 def no_touch(request: Request) -> None:
     request.client.no_touch = on_or_off(request.args[2])
     request.reply.status("OK")
+
+
+@effect("client|no-touch")
+def foresee_no_touch(server: Host, args: list[bytes]) -> Session:
+    """Commands queued behind CLIENT NO-TOUCH heed it."""
+    return Session(no_touch=on_or_off(args[2]))
 
 
 @local("client|reply")

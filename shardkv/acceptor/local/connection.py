@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import hmac
+from typing import NamedTuple
 
 from shardkv import REDIS_VERSION
 from shardkv.acceptor.local.client import checked_name
 from shardkv.acceptor.local.replies import integer, shown
-from shardkv.acceptor.registry import Host, Request, local
+from shardkv.acceptor.registry import Host, Request, Session, effect, local
 from shardkv.errors import BAD_DB, SYNTAX, CommandError, wrong_arity
 
 DEFAULT_USER = "default"
@@ -54,6 +55,7 @@ def reset(request: Request) -> None:
     client.user = DEFAULT_USER
     client.authenticated = not request.server.settings.get("requirepass")
     client.no_touch = client.no_evict = False
+    client.forget_transaction()
     client.reply_mode = "on"
     client.resp = request.reply.resp = 2
     request.reply.status("RESET")
@@ -61,13 +63,24 @@ def reset(request: Request) -> None:
 
 @local("select")
 def select(request: Request) -> None:
-    index = integer(request.args[1])
+    request.client.db = database_of(request.server, request.args[1])
+    request.reply.status("OK")
+
+
+def database_of(server: Host, text: bytes) -> int:
+    """Returns the number of the database that `text` names. Raises CommandError when there is none."""
+    index = integer(text)
     if not -(1 << 31) <= index < 1 << 31:
         raise CommandError(INT_RANGE)
-    if not 0 <= index < int(request.server.settings.get("databases")):
+    if not 0 <= index < server.settings.number("databases"):
         raise CommandError(BAD_DB)
-    request.client.db = index
-    request.reply.status("OK")
+    return index
+
+
+@effect("select")
+def foresee_select(server: Host, args: list[bytes]) -> Session:
+    """Commands queued behind SELECT are for its database."""
+    return Session(database=database_of(server, args[1]))
 
 
 @local("auth")
@@ -95,10 +108,36 @@ def check_password(server: Host, user: bytes, password: bytes) -> None:
 def hello(request: Request) -> None:
     """All options are checked before any takes effect."""
     client = request.client
-    version = _protocol(request.args[1]) if len(request.args) > 1 else client.resp
+    options = _hello_options(request.server, request.args)
+    if options.has_password:
+        client.user = DEFAULT_USER
+        client.authenticated = True
+    if not client.authenticated:
+        raise CommandError(HELLO_NEEDS_AUTH)
+    if options.name is not None:
+        client.name = options.name
+    client.resp = request.reply.resp = options.version or client.resp
+    _introduce(request)
+
+
+@effect("hello")
+def foresee_hello(server: Host, args: list[bytes]) -> Session:
+    """Commands queued behind HELLO reply in its protocol. Who may queue has authenticated."""
+    return Session(resp=_hello_options(server, args).version)
+
+
+class _HelloOptions(NamedTuple):
+    version: int | None
+    name: bytes | None
+    has_password: bool
+
+
+def _hello_options(server: Host, args: list[bytes]) -> _HelloOptions:
+    # Raises CommandError, also for a wrong password.
+    version = _protocol(args[1]) if len(args) > 1 else None
     name: bytes | None = None
     credentials: tuple[bytes, bytes] | None = None
-    options = iter(request.args[2:])
+    options = iter(args[2:])
     for option in options:
         values = {b"auth": 2, b"setname": 1}.get(option.lower(), 0)
         given = [value for _, value in zip(range(values), options, strict=False)]
@@ -109,15 +148,8 @@ def hello(request: Request) -> None:
         else:
             name = checked_name(given[0])
     if credentials is not None:
-        check_password(request.server, *credentials)
-        client.user = DEFAULT_USER
-        client.authenticated = True
-    if not client.authenticated:
-        raise CommandError(HELLO_NEEDS_AUTH)
-    if name is not None:
-        client.name = name
-    client.resp = request.reply.resp = version
-    _introduce(request)
+        check_password(server, *credentials)
+    return _HelloOptions(version, name, credentials is not None)
 
 
 def _protocol(text: bytes) -> int:

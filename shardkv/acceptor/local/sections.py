@@ -87,7 +87,9 @@ def clients(facts: Facts) -> Iterator[str]:
     yield f"client_recent_max_output_buffer:{max(block['largest_output'] for block in acceptors)}"
     yield f"blocked_clients:{facts.counters['blocked_clients']}"
     yield "tracking_clients:0"
+    yield f"watching_clients:{facts.counters['watching_clients']}"
     yield "clients_in_timeout_table:0"
+    yield f"total_watched_keys:{facts.counters['watched_keys']}"
     yield "total_blocking_keys:0"
     yield "total_blocking_keys_on_nokey:0"
 

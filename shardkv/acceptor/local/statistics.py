@@ -44,6 +44,8 @@ def stats(facts: Facts) -> Iterator[str]:
     yield f"keyspace_misses:{counters['keyspace_misses']}"
     yield from _NOT_IN_USE
     yield f"total_error_replies:{counters['error_replies']}"
+    yield f"leased_requests:{counters['leased_requests']}"
+    yield f"leased_requests_sent_again:{counters['requests_again']}"
     yield from _AFTER_ERRORS
 
 

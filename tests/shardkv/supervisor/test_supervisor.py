@@ -75,13 +75,13 @@ def test_dead_children_are_replaced_at_once_and_counted(fake: MakeFake) -> None:
 def test_clients_of_a_dead_acceptor_are_not_counted(fake: MakeFake) -> None:
     server = fake("--acceptors", "2")
     page = ControlPage.open(str(server.data_folder / "control"))
-    levels = ("connected_clients", "blocked_clients", "client_memory")
+    levels = ("connected_clients", "blocked_clients", "client_memory", "watching_clients", "watched_keys")
     for index, name in ((index, name) for index in (0, 1) for name in levels):
         page.set_counter("acceptor", index, name, 7)
     dead = server.kill_acceptor(0)
     wait_until(lambda: dead not in server.acceptor_pids(), "a new acceptor")    # a stand-in, which counts nothing
-    assert [page.acceptor_counters(0)[name] for name in levels] == [0, 0, 0]
-    assert [page.acceptor_counters(1)[name] for name in levels] == [7, 7, 7]
+    assert [page.acceptor_counters(0)[name] for name in levels] == [0] * 5
+    assert [page.acceptor_counters(1)[name] for name in levels] == [7] * 5
 
 
 def test_connections_wait_while_the_acceptor_is_replaced(fake: MakeFake) -> None:
