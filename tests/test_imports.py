@@ -16,8 +16,8 @@ TESTING = re.compile(r"\._testing\w*$")  # give C-only functions to the tests; n
 
 # From the ground up: a module may import its own layer and those below. A name stands for what is in it, too.
 GROUND = (
-    "shardkv.atomic", "shardkv.files", "shardkv.ring", "shardkv.segment", "shardkv.stats", "shardkv.sleep",
-    "shardkv.polling",
+    "shardkv.atomic", "shardkv.files", "shardkv.ring", "shardkv.transaction", "shardkv.segment", "shardkv.stats",
+    "shardkv.sleep", "shardkv.polling",
     "shardkv.hashing", "shardkv.identity", "shardkv.resp", "shardkv.number", "shardkv.errors", "shardkv.commands",
     "shardkv.glob", "shardkv.log", "shardkv.descriptors", "shardkv.transaction",
 )

@@ -201,6 +201,7 @@ cdef inline bint is_awaiting(const Client *client, uint64_t sequence) noexcept n
     return client.waiting == WAIT_TRANSACTION and sequence == client.next_request - 1
 
 cdef void client_forget_multi(Hub *hub, Client *client) noexcept nogil     # its queue and what it watches
+cdef void client_shrink_multi(Client *client) noexcept nogil               # gives back what is not in use
 cdef void client_unwatch(Hub *hub, Client *client) noexcept nogil
 
 # Order.
@@ -218,7 +219,7 @@ cdef bint client_take_reply(Client *client, Payload *reply) noexcept nogil      
 # Ends the awaited request with a reply, unless CLIENT REPLY says otherwise; takes the payload. The client goes on.
 cdef void client_answer(Hub *hub, Client *client, Payload *reply) noexcept nogil
 cdef void client_answer_anyway(Hub *hub, Client *client, Payload *reply) noexcept nogil     # whatever that says
-cdef void client_count_error(Hub *hub, const char *data, uint64_t length) noexcept with gil # an error reply
+cdef void client_count_error(Hub *hub, const char *data, uint64_t length) noexcept with gil     # an error
 # A reply, or one part of it. `deliver` copies, the others take the payload.
 cdef void deliver(Hub *hub, Client *client, uint64_t sequence, const char *data, uint64_t length) noexcept nogil
 cdef void deliver_payload(Hub *hub, Client *client, uint64_t sequence, Payload *payload) noexcept nogil

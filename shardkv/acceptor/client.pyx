@@ -106,6 +106,12 @@ cdef list frame_arguments(Client *client):
 
 # -- transactions
 
+cdef void client_shrink_multi(Client *client) noexcept nogil:
+    if client.multi != NULL and not client.in_multi and client.multi.watched_count == 0 and client.weaver == NULL:
+        multi_release(client.multi)
+        client.multi = NULL
+
+
 cdef void client_forget_multi(Hub *hub, Client *client) noexcept nogil:
     client.in_multi = False
     if client.multi != NULL:

@@ -11,7 +11,7 @@ from libc.string cimport memset
 from shardkv.acceptor.client cimport (
     Client, Hub, client_doom, client_forget_multi, client_memory, client_output_bytes, client_touch_output,
 )
-from shardkv.acceptor.multi cimport multi_memory
+from shardkv.acceptor.multi cimport Multi, multi_memory
 from shardkv.acceptor.net cimport AF_INET6, getsockname, sockaddr, sockaddr_storage, socklen_t
 
 cdef enum:
@@ -145,7 +145,8 @@ cdef class Connection:
     @property
     def multi_memory(self) -> int:
         """Bytes of memory that the queue and the keys watched take."""
-        return multi_memory(self.client.multi) if self.client.multi != NULL else 0
+        cdef Multi *multi = self.client.multi
+        return multi_memory(multi) if multi != NULL and (multi.open or multi.watched_count) else 0
 
     @property
     def watching(self) -> int:

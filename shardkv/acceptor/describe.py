@@ -16,7 +16,8 @@ def describe(client: Connection, now_ms: int) -> str:
         f"id={client.id} addr={client.addr} laddr={client.laddr} fd={client.fd} name={text_of(client.name)} "
         f"age={max(0, now_ms - client.created_ms) // 1000} idle={max(0, now_ms - client.active_ms) // 1000} "
         f"flags={_flags(client)} db={client.db} sub=0 psub=0 ssub=0 multi={client.multi} "
-        f"qbuf={client.query_bytes} qbuf-free={client.query_free} argv-mem={client.argument_bytes} multi-mem={client.multi_memory} "
+        f"qbuf={client.query_bytes} qbuf-free={client.query_free} "
+        f"argv-mem={client.argument_bytes} multi-mem={client.multi_memory} "
         f"rbs={client.output_memory} rbp={client.output_memory} obl=0 oll={client.output_list_length} omem={output} "
         f"tot-mem={client.memory} events={'rw' if output else 'r'} "
         f"cmd={table.COMMANDS[last].name if 0 <= last < len(table.COMMANDS) else 'NULL'} user={text_of(client.user)} "
@@ -30,5 +31,5 @@ def text_of(value: str | bytes | None) -> str:
 
 
 def _flags(client: Connection) -> str:
-    flags = "x" * (client.multi >= 0) + "c" * client.closing + "U" * client.unix + "e" * client.no_evict + "T" * client.no_touch
-    return flags or "N"
+    flags = "x" * (client.multi >= 0) + "c" * client.closing
+    return flags + "U" * client.unix + "e" * client.no_evict + "T" * client.no_touch or "N"

@@ -17,6 +17,9 @@ from libc.stdint cimport int64_t
 from shardkv.acceptor.client cimport Client
 from shardkv.segment cimport SegmentStore
 
+cdef enum:
+    IDLE_MS = 2000            # a connection idle this long gives its buffers back
+
 # Room for more; False: no memory.
 cdef bint input_make_room(Client *client) noexcept nogil
 # After all was parsed that came, and a request is not complete: moves a long one's bytes to its segment.

@@ -13,7 +13,6 @@ from shardkv.segment cimport Segment
 from shardkv.segment import SegmentError
 
 cdef enum:
-    IDLE_MS = 2000            # a connection idle this long gives its buffers back
     SPANS_KEEP = 1024
 
 

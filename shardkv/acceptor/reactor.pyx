@@ -17,10 +17,11 @@ from shardkv.acceptor.client cimport (
     client_enqueue,
     client_memory,
     client_resume,
+    client_shrink_multi,
     client_touch_output,
 )
 from shardkv.acceptor.connection cimport Connection, connection_of
-from shardkv.acceptor.input cimport input_shrink
+from shardkv.acceptor.input cimport IDLE_MS, input_shrink
 from shardkv.polling cimport poll_configure
 from shardkv.segment cimport free_some
 from shardkv.stats cimport (
@@ -157,3 +158,5 @@ cdef class Reactor(Turn):
             client_doom(self.hub, client)
         else:
             input_shrink(client, idle_ms)
+            if idle_ms > IDLE_MS and client.waiting == WAIT_NOTHING:
+                client_shrink_multi(client)

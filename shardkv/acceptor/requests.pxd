@@ -95,8 +95,8 @@ cdef class Requests:
     # executor of a request with so many arguments and bytes, and returns it.
     cdef void enlist(self, uint32_t worker) noexcept nogil
     cdef uint32_t lease(self, uint32_t argc, uint64_t payload, uint64_t hash) noexcept nogil
-    # False: the request was to be sent again, but a participant hangs, and the client waits for its ring; or it has been
-    # tried often, and its time has not come.
+    # False: the request was to be sent again, but a participant hangs, and the client waits for its ring; or it has
+    # been tried often, and its time has not come.
     cdef bint may_try_again(self, Client *client, int64_t now_ms) noexcept
     # Queues.
     cdef void enqueue(self, Client *client) noexcept nogil   # for the ring that it waits for
@@ -109,8 +109,8 @@ cdef class Requests:
             atomic_load_acquire(&self.rings[worker].shared.head) != self.queues[worker].tried_at
         )
     # For each long part a name of the request's segment, which is made if the client has none, with the part's places
-    # in it. `owners`: the worker of each key, when each gets its own only. `keep`: the client keeps its segment, and the
-    # records have names of their own. Raises SegmentError: there is none then.
+    # in it. `owners`: the worker of each key, when each gets its own only. `keep`: the client keeps its segment, and
+    # the records have names of their own. Raises SegmentError: there is none then.
     cdef list make_segments(self, Client *client, Spec *spec, const uint16_t *owners, bint keep)
     # Writes the record of a part whose room was reserved, and the markers that belong to it.
     cdef void append(

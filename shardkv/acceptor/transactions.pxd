@@ -1,4 +1,4 @@
-"""MULTI, EXEC, DISCARD, WATCH, UNWATCH: the queue is filled, EXEC is sent to the shards that it needs, its reply completed.
+"""MULTI, EXEC, DISCARD, WATCH, UNWATCH: a queue is filled, EXEC sent to the shards that it needs, its reply completed.
 
 EXEC is one request (shardkv/transaction.pxd). With keys of one shard it is like any other, and what its client has sent
 behind it is routed at once; with keys of several it is leased (division.pxd), and awaited.

@@ -47,12 +47,11 @@ from shardkv.acceptor.specs cimport (
     TRANSACTION_DISCARD,
     TRANSACTION_EXEC,
     TRANSACTION_MULTI,
-    TRANSACTION_UNWATCH,
     TRANSACTION_WATCH,
 )
 from shardkv.atomic cimport ticks
 from shardkv.number cimport print_int64
-from shardkv.ring cimport NO_TOUCH, Place, RequestRecord
+from shardkv.ring cimport NO_TOUCH, Place
 from shardkv.stats cimport LEASED_REQUESTS, WATCHED_KEYS, WATCHING_CLIENTS, count_call
 from shardkv.transaction cimport ExecStep, Watched
 

@@ -16,10 +16,10 @@ WHERE = {
 HEADING = """\
 # Commands
 
-What this version knows, made of the command table (`shardkv/commands/`) by `python -m shardkv.commands`. A command that
-runs in "the shard of its keys" needs all its keys in one shard: give them one hash tag, as in `{tag}key`. A command
-that runs in "the shards of its keys" takes keys of any shards. "Since" is
-the version of Redis that brought the command.
+What this version knows, made of the command table (`shardkv/commands/`) by `python -m shardkv.commands`. Keys may lie
+in any shards. A command that runs in "the shard of its keys" and finds them in several has all of these on lease in one
+worker; keys with one hash tag, as in `{tag}key`, lie in one shard, which is faster. A command that runs in "the shards
+of its keys" is done in parts side by side. "Since" is the version of Redis that brought the command.
 """
 
 
@@ -37,7 +37,8 @@ def _cell(text: str) -> str:
 
 def _row(command: Command) -> str:
     name = command.name.replace("|", " ").upper()
-    cells = (f"`{name}`", command.summary, command.since, WHERE[command.route], command.complexity)
+    where = "the shards of its commands' keys" if command.name == "exec" else WHERE[command.route]
+    cells = (f"`{name}`", command.summary, command.since, where, command.complexity)
     return "| " + " | ".join(map(_cell, cells)) + " |"
 
 

@@ -94,7 +94,7 @@ def find_patterns(command: Command, args: list[bytes]) -> list[bytes]:
 
 
 def constant_tag(pattern: bytes) -> bytes:
-    """Returns the hash tag that all keys of a pattern have, whatever is put in for the `*`; empty when there is none."""
+    """Returns the hash tag that all keys of a pattern have, whatever is put in for the `*`; empty: none."""
     begin, star = pattern.find(b"{"), pattern.index(b"*")
     end = pattern.find(b"}", begin)
     return pattern[begin + 1 : end] if 0 <= begin < end < star else b""

@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from shardkv.commands import (
-    bitmap, connection, generic, geo, hyperloglog, server, sorted_set, stream, string, transactions,
+    bitmap,
+    connection,
+    generic,
+    geo,
+    hyperloglog,
+    server,
+    sorted_set,
+    stream,
+    string,
+    transactions,
 )
 from shardkv.commands import hash as hashes
 from shardkv.commands import list as lists
@@ -17,7 +26,8 @@ from shardkv.commands import set as sets
 from shardkv.commands.spec import Command, KeySpec
 
 FAMILIES = (
-    string, bitmap, lists, sets, hashes, sorted_set, stream, hyperloglog, geo, generic, transactions, connection, server,
+    string, bitmap, lists, sets, hashes, sorted_set, stream, hyperloglog, geo, generic, transactions, connection,
+    server,
 )
 # In the order in which Redis lists them.
 FLAGS = (

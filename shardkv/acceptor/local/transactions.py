@@ -1,4 +1,4 @@
-"""UNWATCH behind MULTI: by the time when it is run, EXEC has forgotten the keys. See transactions.pxd for the others."""
+"""UNWATCH behind MULTI: EXEC has forgotten the keys by then. See transactions.pxd for the other commands."""
 from __future__ import annotations
 
 from shardkv.acceptor.registry import Request, local

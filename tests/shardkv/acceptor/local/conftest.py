@@ -59,10 +59,14 @@ class FakeConnection:
         self.reply_mode = "on"
         self.query_bytes = self.query_free = self.argument_bytes = self.output_bytes = 0
         self.output_list_length = self.output_memory = self.memory = 0
-        self.killed = False
+        self.multi, self.multi_memory = -1, 0
+        self.killed = self.forgotten = False
 
     def close_after_reply(self) -> None:
         self.closing = True
+
+    def forget_transaction(self) -> None:
+        self.forgotten = True
 
     def kill(self) -> None:
         self.killed = True
