@@ -38,7 +38,7 @@ from shardkv.commands.keys import constant_tag, find_keys, find_patterns
 from shardkv.errors import wrong_arity
 from shardkv.segment import SegmentError, no_segment
 
-cdef bint LEASE_SPLITS = False  # until workers execute them over several shards
+cdef bint LEASE_ALL = False  # until workers execute them over several shards
 
 cdef enum:
     CURSOR_BITS = 48           # of a worker's own cursor; its index lies above
@@ -239,7 +239,7 @@ cdef class Division:
         cdef uint32_t worker
         if self.workers == 1:
             return self._send_whole(client, spec, 0, 0, False)
-        if self.several and LEASE_SPLITS:
+        if self.several and LEASE_ALL:
             memset(self.shards, 1, self.workers)
             return self._send_leased(client, spec, 0)
         for worker in range(self.workers):
@@ -265,7 +265,7 @@ cdef class Division:
             return self._send_whole(
                 client, spec, self.owners[0], self.requests.parts[self.owners[0]].hash, spec.flags & SPEC_AWAITED
             )
-        if LEASE_SPLITS and (spec.flags & SPEC_ATOMIC or self.several and not spec.flags & SPEC_AWAITED):
+        if spec.flags & SPEC_ATOMIC or self.several and not spec.flags & SPEC_AWAITED:
             return self._send_leased(client, spec, self.requests.parts[self.owners[0]].hash)
         return self._send_parts(client, spec, count, keys)
 
