@@ -38,8 +38,6 @@ from shardkv.commands.keys import constant_tag, find_keys, find_patterns
 from shardkv.errors import wrong_arity
 from shardkv.segment import SegmentError, no_segment
 
-cdef bint LEASE_ALL = False  # until workers execute them over several shards
-
 cdef enum:
     CURSOR_BITS = 48           # of a worker's own cursor; its index lies above
 
@@ -239,7 +237,7 @@ cdef class Division:
         cdef uint32_t worker
         if self.workers == 1:
             return self._send_whole(client, spec, 0, 0, False)
-        if self.several and LEASE_ALL:
+        if self.several:
             memset(self.shards, 1, self.workers)
             return self._send_leased(client, spec, 0)
         for worker in range(self.workers):

@@ -46,7 +46,7 @@ def find_keys(command: Command, args: list[bytes]) -> list[int]:
     Also where a count of keys leaves no room for the words that must follow them: the LEFT of LMPOP 2 a LEFT is no key
     that could be another shard's. COMMAND GETKEYS, as in Redis, takes it for one.
     """
-    if command.name in _STORES_AT_LAST:
+    if command.name in _STORES_AT_LAST and len(args) > 1:
         return _georadius(args)
     found = [position for position, _ in keys_with_flags(command, args)]
     return [] if found and max(found) + _words_behind_keys(command) >= len(args) else found
