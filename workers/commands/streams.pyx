@@ -11,7 +11,7 @@ from workers.memory.databases cimport Found
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
 from workers.types.stream cimport (
-    StreamCursor, an_id, compare_ids, node_head, node_last, stream_append, stream_at, stream_first, stream_last,
+    StreamCursor, an_id, compare_ids, node_head, stream_append, stream_at, stream_first, stream_last,
     stream_make, stream_next, stream_open, stream_remove, stream_remove_before, stream_remove_node, stream_seek,
     stream_set_id,
 )
@@ -213,7 +213,7 @@ cdef int take_id(Call call, int index, Addition *out) except -1:
 cdef inline bint node_goes(Arena arena, StreamRoot *stream, StreamCursor *cursor, Trim *trim) noexcept:
     if trim.by == TRIM_LENGTH:
         return stream.length - node_head(arena, cursor).entries >= <uint64_t>trim.length
-    return compare_ids(node_last(arena, cursor), trim.id) < 0
+    return compare_ids(node_head(arena, cursor).last, trim.id) < 0  # as in Redis, also one that was deleted counts
 
 
 cdef int64_t trim_nodes(Arena arena, uint64_t root, Trim *trim) except -1:

@@ -42,6 +42,7 @@ cdef struct NodeHead:
     uint32_t added              # entries ever
     uint32_t start              # offsets in the node: of the first entry,
     uint32_t end                # … and behind the last
+    StreamId last               # added; it may have been deleted
 
 cdef struct StreamCursor:
     TreeCursor node
@@ -82,9 +83,8 @@ cdef bint stream_seek(Arena arena, uint64_t root, StreamId id, StreamCursor *cur
 cdef bint stream_seek_back(Arena arena, uint64_t root, StreamId id, StreamCursor *cursor) noexcept
 cdef bint stream_next(Arena arena, StreamCursor *cursor) noexcept
 cdef bint stream_prev(Arena arena, StreamCursor *cursor) noexcept
-# Of the cursor's node: its head, and its last id.
+# The head of the cursor's node.
 cdef NodeHead *node_head(Arena arena, StreamCursor *cursor) noexcept
-cdef StreamId node_last(Arena arena, StreamCursor *cursor) noexcept
 # The cursor's entry's next string, a name or the value that follows it.
 cdef const char *stream_string(Arena arena, StreamCursor *cursor, uint64_t *length) noexcept
 # Makes a cursor tell the names that its node has, each once, instead of its entry's strings.

@@ -236,13 +236,6 @@ cdef NodeHead *node_head(Arena arena, StreamCursor *cursor) noexcept:
     return head_at(arena, cursor.block)
 
 
-cdef StreamId node_last(Arena arena, StreamCursor *cursor) noexcept:
-    cdef StreamCursor last
-    last.block = cursor.block
-    read_entry_before(arena, &last, head_at(arena, last.block).end)
-    return last.id
-
-
 cdef const char *stream_string(Arena arena, StreamCursor *cursor, uint64_t *length) noexcept:
     cdef const char *base = arena.at(cursor.block)
     cdef bint named = cursor.names != 0 and cursor.told & 1 == 0
@@ -352,7 +345,7 @@ cdef int add_node(Arena arena, uint64_t root, Entry *entry, uint64_t room) excep
     measure(entry, entry.id)
     block = arena.alloc(max(start + entry.length + width(entry.length), room))
     head = head_at(arena, block)
-    head.base, head.entries, head.added = entry.id, 1, 1
+    head.base, head.last, head.entries, head.added = entry.id, entry.id, 1, 1
     head.start, head.end = <uint32_t>start, <uint32_t>(start + entry.length + width(entry.length))
     at = put(<char *>head + sizeof(NodeHead), entry.count >> 1)
     for index in range(0, entry.count, 2):
@@ -385,6 +378,7 @@ cdef int extend_node(Arena arena, uint64_t root, TreeCursor *cursor, Entry *entr
         arena.save(block + used, end - used)
     head.entries += 1
     head.added += 1
+    head.last = entry.id
     head.end = <uint32_t>end
     write_entry(<char *>head + used, entry, head.base)
     return 1

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.wire import Wire, run_both
@@ -205,6 +205,7 @@ NODE_STEPS = st.lists(
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries=st.integers(1, 12), steps=NODE_STEPS)
+@example(entries=5, steps=[("add", 46, ""), ("del", 18, ""), ("minid", 5, "")])  # the last of its node was deleted
 def test_nodes_are_trimmed_as_those_of_redis(
     ours: Wire, theirs: Wire, entries: int, steps: list[tuple[str, int, str]]
 ) -> None:
