@@ -329,7 +329,7 @@ cdef class Worker(Execution):
 
     cdef bint _may_sleep(self) except -1:
         """Says for what it is going to sleep; False: it is there already."""
-        cdef uint64_t reasons = SLEEPS_FOR_RECORDS, wanted
+        cdef uint64_t reasons = SLEEPS_FOR_RECORDS, wanted, reason
         cdef int acceptor
         if self.leases.lent:
             reasons |= SLEEPS_FOR_LEASE
@@ -340,10 +340,11 @@ cdef class Worker(Execution):
             for acceptor in range(self.acceptors):
                 if self.leases.lent:
                     break
-                if self._waits_for(acceptor) == 0:
+                reason = self._waits_for(acceptor)  # once: it may be there a moment later
+                if reason == 0:
                     stay_awake(&self.block.sleeping)
                     return False
-                wanted |= self._waits_for(acceptor)
+                wanted |= reason
             if self.leases.lent and self.leases.could_hold():
                 stay_awake(&self.block.sleeping)
                 return False

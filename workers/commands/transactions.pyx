@@ -59,9 +59,11 @@ cdef bint has_changed(Call call, Watched *then, Argument *key) except -1:
         call.home if len(call.everywhere) == 1 else call.owner_of(key.bytes, key.length, hash)
     ).keyspace
     cdef Watched now
+    # Before it is looked at: what expired when it was watched is no change, but counts as one when it is deleted.
+    cdef uint64_t counter = keyspace.touches.keys[touch_slot(then.database, hash)] >> 1
     watch(keyspace, then.database, key, hash, &now)
     return (
-        now.counter != then.counter or now.existed != then.existed or now.epoch != then.epoch and now.existed != 0
+        counter != then.counter or now.existed != then.existed or now.epoch != then.epoch and now.existed != 0
     )
 
 

@@ -147,6 +147,17 @@ def test_a_watched_key_that_had_expired_before(shape: Server, oracle: redis.Redi
             watcher.ask("DEBUG", "SET-ACTIVE-EXPIRE", "1")
 
 
+@pytest.mark.parametrize("beside", ["", "SET k 2 PXAT 1"])
+def test_a_stale_key_that_comes_by_a_swap_is_no_change(shape: Server, oracle: redis.Redis, beside: str) -> None:
+    for port in (shape.port, oracle.connection_pool.connection_kwargs["port"]):
+        with Wire(port) as watcher:
+            for line in ("FLUSHALL", "DEBUG SET-ACTIVE-EXPIRE 0", "SET k 1 PXAT 1", "SELECT 1", beside, "WATCH k",
+                         "SWAPDB 0 1", "MULTI"):
+                assert not line or watcher.ask(*line.split()) == "+OK"
+            assert watcher.ask("EXEC") == []
+            watcher.ask("DEBUG", "SET-ACTIVE-EXPIRE", "1")
+
+
 def test_the_queue_is_cut_anywhere(shape: Server) -> None:
     words = [[b"MULTI"], [b"SET", b"a", b"1"], [b"PING"], [b"SET", b"b", b"x" * 300], [b"GET", b"b"], [b"EXEC"]]
     sent = b"".join(map(encode, words))
