@@ -39,6 +39,11 @@ class Wire:
         self._socket.sendall(b"".join(map(encode, requests)))
         return [self.receive() for _ in requests]
 
+    def ask_raw(self, requests: bytes, replies: bytes) -> None:
+        """Sends many requests at once, whose replies are known."""
+        self._socket.sendall(requests)
+        assert self._stream.read(len(replies)) == replies
+
     def receive(self) -> Any:
         """Returns the next reply. Raises EOFError when the server has hung up."""
         line = self._stream.readline()

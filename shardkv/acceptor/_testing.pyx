@@ -22,8 +22,8 @@ from shardkv.acceptor.parser cimport (
 from shardkv cimport sleep
 from shardkv.acceptor.requests cimport Requests, record_size
 from shardkv.ring cimport (
-    IN_SEGMENT, REQUEST_COMMAND, RequestRecord, Ring, RingPair, SegmentName, ring_append, ring_consume, ring_publish,
-    ring_release, ring_reserve,
+    IN_SEGMENT, REQUEST_COMMAND, REQUEST_MARKER, Marker, Participant, RequestRecord, Ring, RingPair, SegmentName,
+    ring_advance, ring_append, ring_consume, ring_peek, ring_publish, ring_release, ring_reserve,
 )
 from shardkv.segment cimport Segment, SegmentStore, named_requests
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS
@@ -228,6 +228,85 @@ cdef class Waiting:
             if not self.requests.end_turn():
                 break
         return went
+
+
+cdef class Leasing:
+    """Leased requests in an acceptor's rings, and the workers that take them."""
+    cdef Hub hub
+    cdef Client *client
+    cdef Requests requests
+    cdef list pairs           # the workers' side
+
+    def __init__(self, folder: str, int workers, wake_fds: list[int] | None = None) -> None:
+        paths = [f"{folder}/ring-0-{worker}" for worker in range(workers)]
+        page = ControlPage.open(f"{folder}/control")
+        memset(&self.hub, 0, sizeof(Hub))
+        self.requests = Requests(
+            page, [RingPair.open(path) for path in paths], wake_fds or [-1] * workers, SegmentStore(folder, 0, 1), 1
+        )
+        self.requests.publish()  # the first one wakes everybody
+        for worker in range(workers):
+            (<ControlPage>page).worker(worker).sleeping = SLEEPS_FOR_RECORDS
+        self.client = client_new(&self.hub, -1)
+        self.pairs = [RingPair.open(path) for path in paths]
+
+    def __dealloc__(self):
+        free(self.client)
+
+    def send(self, shards: list[int], uint64_t length, uint32_t attempts=0) -> bool:
+        """Appends a request of so many bytes on these shards; False: there is no room."""
+        cdef RequestRecord *record
+        cdef uint32_t executor
+        for shard in shards:
+            self.requests.enlist(shard)
+        executor = self.requests.lease(1, length, 0)
+        if not self.requests.reserve_all(self.client):
+            self.requests.forget()
+            return False
+        self.client.attempts = attempts
+        record = self.requests.begin(self.client, 7, 3, executor, None)
+        (<uint32_t *>(record + 1))[0] = <uint32_t>length
+        memset(<char *>(record + 1) + 4, c'x', length)
+        self.requests.end(record, executor)
+        return True
+
+    def publish(self, death: int = 0) -> None:
+        """Publishes; with `death` it dies at that store, if there is one."""
+        sleep.dying, sleep.delaying = death, 1 if death else 0
+        self.requests.publish()
+        sleep.dying = sleep.delaying = 0
+
+    def awaiting(self) -> bool:
+        return self.requests.awaiting()
+
+    def records(self, int worker) -> list[dict[str, object]]:
+        """What lies in a worker's ring."""
+        cdef RingPair pair = self.pairs[worker]
+        cdef Ring *ring = &pair.request
+        cdef RequestRecord *record
+        cdef Participant *told
+        cdef Marker *marker
+        found = []
+        ring_consume(ring)
+        while True:
+            record = <RequestRecord *>ring_peek(ring)
+            if record == NULL:
+                return found
+            marker = <Marker *>(record + 1)
+            told = <Participant *>(<char *>record + record.size) - record.participants
+            found.append({
+                "begin": ring.next, "end": ring.next + record.size, "kind": record.kind, "flags": record.flags,
+                "part": record.part, "bytes": record.bytes, "sequence": record.sequence,
+                "participants": [(told[number].shard, told[number].marker) for number in range(record.participants)],
+                "marker": (marker.executor, marker.position) if record.kind == REQUEST_MARKER else None,
+            })
+            ring_advance(ring, record.size)
+
+    def release(self, int worker, uint64_t position) -> None:
+        """The worker has passed everything before a position."""
+        cdef RingPair pair = self.pairs[worker]
+        pair.request.next = position
+        ring_release(&pair.request)
 
 
 cdef void append_empty(Ring *ring, uint32_t size) noexcept:

@@ -34,7 +34,7 @@ from shardkv.acceptor.join cimport Join
 from shardkv.acceptor.multi cimport Multi
 from shardkv.acceptor.output cimport Output, Payload
 from shardkv.acceptor.parser cimport Frame
-from shardkv.stats cimport BLOCKED_CLIENTS
+from shardkv.stats cimport BLOCKED_CLIENTS, Touches
 
 cdef enum:
     INPUT_BYTES = 16384       # of a connection that is not idle
@@ -135,6 +135,7 @@ cdef struct Hub:
     # What all connections of the process share.
     int64_t now_ms
     uint64_t *counters        # of the acceptor's ProcessBlock
+    const Touches *touches    # of all shards
     Client *dirty
     uint32_t dirty_clients    # so many are on that list
     Client *queue_first

@@ -11,7 +11,7 @@ from libc.string cimport memset
 from shardkv.acceptor.client cimport (
     Client, Hub, client_doom, client_forget_multi, client_memory, client_output_bytes, client_touch_output,
 )
-from shardkv.acceptor.multi cimport Multi, multi_memory
+from shardkv.acceptor.multi cimport Multi, multi_is_touched, multi_memory
 from shardkv.acceptor.net cimport AF_INET6, getsockname, sockaddr, sockaddr_storage, socklen_t
 
 cdef enum:
@@ -152,6 +152,11 @@ cdef class Connection:
     def watching(self) -> int:
         """Keys watched."""
         return self.client.multi.watched_count if self.client.multi != NULL else 0
+
+    @property
+    def touched(self) -> bool:
+        """Whether a key watched has been changed: EXEC will do nothing."""
+        return self.client.multi != NULL and bool(multi_is_touched(self.client.multi, self.hub.touches))
 
     @property
     def closing(self) -> bool:

@@ -17,6 +17,7 @@ Invariants
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from shardkv.acceptor.parser cimport Span
+from shardkv.stats cimport Touches
 from shardkv.transaction cimport ExecStep, Watched
 
 cdef enum:
@@ -41,6 +42,7 @@ cdef struct LocalStep:
 cdef struct WatchedPlace:
     uint64_t offset           # of the key in watched_words
     uint32_t number           # place in `watched` + 1; 0: free
+    uint32_t shard
 
 cdef struct Multi:
     uint32_t references
@@ -87,3 +89,5 @@ cdef bint multi_add_local(
 cdef bint multi_watch(
     Multi *multi, const Watched *told, const char *key, uint64_t length, uint32_t shard
 ) noexcept nogil
+# Whether a key watched has been changed since, as far as can be told from here: `touches` has those of all shards.
+cdef bint multi_is_touched(const Multi *multi, const Touches *touches) noexcept nogil

@@ -3,6 +3,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy, memset
 
+from shardkv.stats cimport EPOCHS, touch_slot
+
 cdef enum:
     FIRST_ROOM = 8             # steps, words; 16 times as many bytes
     KEPT_ROOM = 256            # … up to which their memory is kept for the next transaction
@@ -179,9 +181,24 @@ cdef bint multi_watch(
     add_word(&multi.watched_words, key, length)
     multi.watched[multi.watched_count] = told[0]
     multi.watched_count += 1
-    place.number = <uint32_t>multi.watched_count
+    place.number, place.shard = <uint32_t>multi.watched_count, shard
     multi.watched_shards[shard] = 1
     return True
+
+
+cdef bint multi_is_touched(const Multi *multi, const Touches *touches) noexcept nogil:
+    cdef const Watched *told
+    cdef const Touches *now
+    cdef uint64_t at
+    for at in range(multi.index_room):
+        if multi.index[at].number:
+            told = &multi.watched[multi.index[at].number - 1]
+            now = touches + multi.index[at].shard
+            if now.keys[touch_slot(told.database, told.hash)] >> 1 != told.counter:
+                return True
+            if told.existed and now.epochs[told.database & (EPOCHS - 1)] != told.epoch:
+                return True
+    return False
 
 
 cdef WatchedPlace *find_watched(

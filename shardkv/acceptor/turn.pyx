@@ -69,7 +69,7 @@ cdef class Turn:
         router = Router(table, page, index, division, calls)
         self.progress = Progress(self.clients, router, self.requests)
         self.hub = router.hub = router.transactions.hub = division.hub = self.replies.hub = &self.progress.hub
-        self.hub.counters = self.block.counters
+        self.hub.counters, self.hub.touches = self.block.counters, page.touches(0)
         for level in (CONNECTED_CLIENTS, BLOCKED_CLIENTS, WATCHING_CLIENTS, WATCHED_KEYS):
             self.hub.counters[<int>level] = 0
         self.tell_time()
