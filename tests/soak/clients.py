@@ -115,9 +115,11 @@ class Client(threading.Thread):
         begun = time.monotonic()
         try:
             result = ask()
-        except Lost:
+        except BaseException as error:
             self.history.append(Operation(name, args, None, begun, math.inf, self.name))
-            return None
+            if isinstance(error, Lost):
+                return None
+            raise
         self.history.append(Operation(name, args, result, begun, time.monotonic(), self.name))
         return result
 
