@@ -2,8 +2,9 @@
 
 Hypothesis draws seeds, and a seed stands for a sequence (`model/sequences.py`), which goes to either server in a few
 round trips (`model/conversation.py`); what must be equal is in `model/replies.py`. Sequences come in RESP2 and RESP3,
-with the usual limits of small encodings and with such low ones that short sequences cross them. A difference is shown
-with the fewest calls that make it.
+with the usual limits of small encodings and with such low ones that short sequences cross them; to a server with one
+shard and to one with three, where a command's keys lie apart; and to that one in transactions, of a few calls each. A
+difference is shown with the fewest calls that make it.
 
     SHARDKV_MODEL_EXAMPLES=3000 make test ARGS="tests/workers/commands/test_model.py -s"
 
@@ -35,19 +36,20 @@ LOW = {
 }
 
 
-@pytest.fixture(scope="module", params=["usual", "low"])
+@pytest.fixture(scope="module", params=["usual", "low", "low, shards", "low, transactions"])
 def pair(request: pytest.FixtureRequest, oracle: redis.Redis) -> Iterator[Pair]:
-    """A server with one worker, where all keys may meet in one command, and redis-server, with the same limits."""
-    limits = LOW if request.param == "low" else {}
+    """A server with one worker or three and redis-server, with the same limits."""
+    limits = LOW if "low" in request.param else {}
+    workers = "1" if request.param in ("usual", "low") else "3"
     before = {name: oracle.config_get(name).get(name) for name in limits}
     before = {name: value for name, value in before.items() if value is not None}  # 7.0 does not know them all
     port = oracle.connection_pool.connection_kwargs["port"]
-    with Server("--workers", "1") as one, Wire(one.port) as ours, Wire(port) as theirs:
+    with Server("--workers", workers) as one, Wire(one.port) as ours, Wire(port) as theirs:
         for name, limit in limits.items():
             assert ours.ask("config", "set", name, limit) == "+OK"
         for name in before:
             assert theirs.ask("config", "set", name, limits[name]) == "+OK"
-        yield (found := Pair(ours, theirs))
+        yield (found := Pair(ours, theirs, "transactions" in request.param))
         for name, value in before.items():
             assert theirs.ask("config", "set", name, value) == "+OK"
     if "SHARDKV_MODEL_EXAMPLES" in os.environ:
@@ -77,4 +79,4 @@ def shown(parts: list[list[Words]]) -> str:
 
 def test_every_family_is_there() -> None:
     groups = {c.group for c in COMMANDS if c.name in HANDLED}
-    assert groups <= {*FAMILIES, "server", "connection"}
+    assert groups <= {*FAMILIES, "server", "connection", "transactions"}

@@ -14,7 +14,9 @@ from workers.registry import load
 
 MIB = 1 << 20
 HANDLED = load(MODULES)
-DATA_COMMANDS = [c.name for c in COMMANDS if c.route is not Route.LOCAL and c.name in HANDLED]
+DATA_COMMANDS = [
+    c.name for c in COMMANDS if c.route not in (Route.LOCAL, Route.TRANSACTION) and c.name in HANDLED
+]
 NOW = 5_000_000
 
 ANY_CALL = st.sampled_from(DATA_COMMANDS).flatmap(call_of)

@@ -18,19 +18,33 @@ READING: dict[str, list[bytes]] = {
     "+stream": [b"xrange", b"-", b"+"],
 }
 ROUNDS = 10_000  # of a cursor
+TRANSACTION = 3  # calls
 
 
-def ask_all(wire: Wire, requests: list[Request]) -> list[Any]:
-    """All replies; what scans is followed to the end of its cursor, everything else takes one round trip together."""
+def ask_all(wire: Wire, requests: list[Request], transactions: bool = False) -> list[Any]:
+    """All replies; what scans is followed to the end of its cursor, everything else takes one round trip together, or
+    transactions of TRANSACTION calls."""
     replies: list[Any] = []
     waiting: list[Request] = []
     for request in requests:
         if request[0].decode() in SCANS:
             replies += [*wire.ask_all(waiting), _drain(wire, request)]
             waiting = []
-        else:
-            waiting.append(request)
+            continue
+        waiting.append(request)
+        if transactions and len(waiting) == TRANSACTION:
+            replies += _transact(wire, waiting)
+            waiting = []
     return replies + wire.ask_all(waiting)
+
+
+def _transact(wire: Wire, requests: list[Request]) -> list[Any]:
+    """The replies to calls of one transaction; if not all of them can be in one, to calls one by one."""
+    _, *queued, executed = wire.ask_all([[b"multi"], *requests, [b"exec"]])
+    if all(reply == "+QUEUED" for reply in queued) and isinstance(executed, list):
+        return executed
+    assert str(executed).startswith("-EXECABORT")
+    return wire.ask_all(requests)
 
 
 def _drain(wire: Wire, request: Request) -> Any:
@@ -51,7 +65,8 @@ def _drain(wire: Wire, request: Request) -> Any:
 class Pair:
     """shardkv, and the server that it is compared with."""
 
-    def __init__(self, ours: Wire, theirs: Wire) -> None:
+    def __init__(self, ours: Wire, theirs: Wire, transactions: bool = False) -> None:
+        self.transactions = transactions  # with us; there it makes no difference
         self.ours = ours
         self.theirs = theirs
         self.calls = 0
@@ -70,7 +85,7 @@ class Pair:
         return ""
 
     def _calls(self, calls: list[Words]) -> str:
-        mine = ask_all(self.ours, list(map(request_of, calls)))
+        mine = ask_all(self.ours, list(map(request_of, calls)), self.transactions)
         asked = [rule_of(call).questions(call, reply) for call, reply in zip(calls, mine, strict=True)]
         answers = iter(ask_all(self.theirs, sum(asked, [])))
         self.calls += len(calls)
