@@ -25,6 +25,10 @@ from workers.registry cimport Handler
 from workers.memory.dice cimport reseed
 
 
+cdef enum:
+    HOME_HOLDS_IT = 1           # a lock word: 1 + the number of the executor's shard
+
+
 cdef int64_t cpu_ns() noexcept:
     """CPU time of this thread: time in which it did not run is not counted."""
     cdef timespec now
@@ -42,15 +46,28 @@ cdef class Executor(InnerCalls):
     cdef readonly uint64_t journal_bytes    # that the last command had written before its commit
 
     def __init__(self, arena: Arena, *others: Arena) -> None:
+        cdef Shard shard
         self.arena = arena
         self.keyspace = Keyspace(arena)
         self.transaction = Transaction(arena)
         self.registered = load(MODULES)
         self.take_commands(COMMANDS, self.registered)
         self.others = [Shard(number, other, Keyspace(other)) for number, other in enumerate(others, 1)]
+        for shard in self.others:
+            shard.arena.header.lock = HOME_HOLDS_IT
         self.call = Call(Shard(0, arena, self.keyspace), self)
         self.call.everywhere = [self.call.home, *self.others]
         self.position = max(arena.header.commit[0], arena.header.commit[<int>COMMIT_INTERNAL])
+
+    @property
+    def arenas(self) -> list[Arena]:
+        """All of them."""
+        cdef Shard shard
+        return [shard.arena for shard in self.call.everywhere]
+
+    def fingerprint(self) -> list[dict]:
+        """Everything reachable in each arena."""
+        return [arena.fingerprint() for arena in self.arenas]
 
     @property
     def keyspaces(self) -> list[Keyspace]:

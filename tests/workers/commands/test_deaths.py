@@ -18,13 +18,17 @@ from hypothesis import strategies as st
 
 from shardkv.commands.table import by_name
 from tests.workers.commands.arguments import STREAM_IN_USE, Words, call_of
-from tests.workers.commands.test_rollback import DATA_COMMANDS, HANDLED, MIB, NOW, VALUES_OF
+from tests.workers.commands.executors import apart
+from tests.workers.commands.test_rollback import DATA_COMMANDS, HANDLED, MIB, NOW, SEVERAL, VALUES_OF
 from workers._testing_commands import Executor
+from workers.leases import take_home
 from workers.memory import _testing as a
 from workers.memory import _testing_keyspace as k
 from workers.memory.arena import Arena, crash_after
 
 T = TypeVar("T")
+Call = Words | list[Words]  # a list: an EXEC of these
+State = list[dict[str, Any]]
 FIRST, LAST = 40, 4  # crash points of a call that are all tried; those between further and further apart
 DRAWN = 30  # calls of a command, of which one is taken that succeeds and stores most
 NEVER = 1 << 40
@@ -114,26 +118,29 @@ def copy(source: str, target: str) -> None:
         os.close(file)
 
 
-class Shard:
-    """An arena, and what deaths would leave of it."""
+class Shards:
+    """An arena or several, and what deaths would leave of them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path, self.left = str(folder / "arena-0"), str(folder / "left")
-        self.arena = Arena.open(self.path, 0, 1, capacity=16 * MIB)
-        self.executor = Executor(self.arena)
+    def __init__(self, folder: Path, count: int = 1) -> None:
+        self.folder, self.left, self.count = folder, folder / "left", count
+        self.left.mkdir()
+        self.executor = Executor(*opened(folder, count))
 
     def reopen(self) -> None:
-        """Goes on with the arena as a new process finds it."""
-        self.arena.close()
-        self.arena = Arena.open(self.path, 0, 1)
-        self.executor = Executor(self.arena)
+        """Goes on with the arenas as a new process finds them."""
+        self.close()
+        self.executor = Executor(*opened(self.folder, self.count))
 
-    def run(self, call: Words, keep: bool = True) -> bytes:
+    def run(self, call: Call, keep: bool = True) -> bytes:
         """Executes a call some time after the keys were made, with the same random numbers each time."""
-        self.executor.seed(SEED)
-        return self.executor.run(call[0], *call[1], now_ms=NOW + 100, keep=keep)
+        return run(self.executor, call, keep)
 
-    def stores(self, call: Words) -> int:
+    def copy(self) -> None:
+        """Leaves what a death would leave now."""
+        for number in range(self.count):
+            copy(str(self.folder / f"arena-{number}"), str(self.left / f"arena-{number}"))
+
+    def stores(self, call: Call) -> int:
         """Crash points that a call passes when it is rolled back; -1 if it fails."""
         crash_after(NEVER)
         reply = self.run(call, keep=False)
@@ -141,30 +148,29 @@ class Shard:
         crash_after(0)
         return -1 if reply.startswith(b"-") else passed
 
-    def points(self, call: Words) -> int:
+    def points(self, call: Call) -> int:
         """Crash points that a call passes up to the end of its commit."""
-        copy(self.path, self.left)
-        arena = Arena.open(self.left, 0, 1)
-        executor = Executor(arena)
-        executor.seed(SEED)
+        self.copy()
+        executor = Executor(*opened(self.left, self.count))
         crash_after(NEVER)
-        executor.run(call[0], *call[1], now_ms=NOW + 100)
+        run(executor, call)
         passed = NEVER - a.crash_points_left()
         crash_after(0)
-        arena.close()
+        for arena in executor.arenas:
+            arena.close()
         return passed
 
-    def deaths(self, call: Words) -> Iterator[tuple[int, dict[str, Any]]]:
+    def deaths(self, call: Call) -> Iterator[tuple[int, State]]:
         """Executes a call; numbers of crash points, and what the next worker would find."""
-        found: list[tuple[int, dict[str, Any] | AssertionError]] = []
+        found: list[tuple[int, State | AssertionError]] = []
         points = chosen(self.points(call))
         self.reopen()  # as `points` did: what a process remembers of its arena decides where it allocates
 
         def witness() -> int:
             point = points[len(found)]
-            copy(self.path, self.left)
+            self.copy()
             try:
-                found.append((point, recovered(self.left)))
+                found.append((point, recovered(self.left, self.count)))
             except AssertionError as error:
                 found.append((point, error))
             return points[len(found)] - point if len(found) < len(points) else 0
@@ -174,23 +180,40 @@ class Shard:
         crash_after(0)
         assert len(found) == len(points)
         for number, state in found:
-            assert isinstance(state, dict), f"crash point {number}: {state}"
+            assert isinstance(state, list), f"crash point {number}: {state}"
             yield number, state
 
     def close(self) -> None:
-        self.arena.close()
+        for arena in self.executor.arenas:
+            arena.close()
 
 
-def recovered(path: str) -> dict[str, Any]:
-    """All that is reachable in an arena that someone died on, after a check of everything."""
-    arena = Arena.open(path, 0, 1)
+def opened(folder: Path, count: int) -> list[Arena]:
+    """The arenas of a folder."""
+    return [Arena.open(str(folder / f"arena-{number}"), number, count, capacity=16 * MIB) for number in range(count)]
+
+
+def run(executor: Executor, call: Call, keep: bool = True) -> bytes:
+    """Executes a call some time after the keys were made, with the same random numbers each time."""
+    executor.seed(SEED)
+    if isinstance(call, list):
+        return executor.execute([(name, words, 0) for name, words in call], now_ms=NOW + 100, keep=keep)
+    return executor.run(call[0], *call[1], now_ms=NOW + 100, keep=keep)
+
+
+def recovered(folder: Path, count: int) -> State:
+    """All that is reachable in arenas that their executor died on, after a check of everything; its successor settles
+    those that it had on lease."""
+    take_home(str(folder), 0, count, 16, False).arena.close()
+    executor = Executor(*opened(folder, count))
     try:
-        arena.check()
-        state = arena.fingerprint()
-        assert sorted(k.owned(Executor(arena).keyspace)) == [offset for offset, _ in arena.allocated()]
-        return state
+        for arena, keyspace in zip(executor.arenas, executor.keyspaces, strict=True):
+            arena.check()
+            assert sorted(k.owned(keyspace)) == [offset for offset, _ in arena.allocated()]
+        return executor.fingerprint()
     finally:
-        arena.close()
+        for arena in executor.arenas:
+            arena.close()
 
 
 def fill(shard: Executor, group: str, size: str) -> None:
@@ -265,23 +288,23 @@ def fill_many(shard: Executor, group: str) -> None:
 
 @pytest.mark.parametrize(("group", "line"), BUILDING)
 def test_dies_while_it_builds(tmp_path: Path, group: str, line: str) -> None:
-    shard = Shard(tmp_path)
+    shard = Shards(tmp_path)
     try:
         fill_many(shard.executor, group)
         dumps = {b"DUMP": b"a", b"EXPIRING": b"b"}
         words = [dumped(shard.executor, dumps[word]) if word in dumps else word for word in line.encode().split()[1:]]
-        before = shard.arena.fingerprint()
+        before = shard.executor.fingerprint()
         assert shard.stores((line.split()[0], words)) > 0
-        assert shard.arena.fingerprint() == before
+        assert shard.executor.fingerprint() == before
         leaves_all_or_nothing(shard, (line.split()[0], words), before)
     finally:
         shard.close()
 
 
-def leaves_all_or_nothing(shard: Shard, call: Words, before: dict[str, Any]) -> None:
+def leaves_all_or_nothing(shard: Shards, call: Call, before: State) -> None:
     """Executes a call; wherever it dies, what is left is `before`, or what it has made."""
     found = list(shard.deaths(call))
-    after = shard.arena.fingerprint()
+    after = shard.executor.fingerprint()
     for number, state in found:
         assert state in (before, after), (call, number)
     assert found[-1][1] == after
@@ -292,17 +315,35 @@ def dumped(shard: Executor, key: bytes) -> bytes:
     return shard.run("dump", key).split(b"\r\n", 1)[1][:-2]
 
 
-@pytest.mark.parametrize("name", DATA_COMMANDS)
-def test_dies_at_any_store(tmp_path: Path, name: str) -> None:
-    calls = [*drawn(call_of(name), DRAWN), *((name, words) for words in [LARGER.get(name)] if words)]
+@pytest.mark.parametrize(
+    ("name", "count"), [*((name, 1) for name in DATA_COMMANDS), *((name, n) for name in SEVERAL for n in (2, 3))]
+)
+def test_dies_at_any_store(tmp_path: Path, name: str, count: int) -> None:
+    calls: list[Call] = [*drawn(call_of(name), DRAWN), *((name, words) for words in [LARGER.get(name)] if words)]
     for size in sizes(name):
         folder = tmp_path / size
         folder.mkdir()
-        shard = Shard(folder)
+        with apart(count):
+            shard = Shards(folder, count)
+            try:
+                fill(shard.executor, by_name[name].group, size)
+                before = shard.executor.fingerprint()
+                call = max(calls, key=shard.stores)
+                leaves_all_or_nothing(shard, call, before)
+            finally:
+                shard.close()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("group", [*SINGLE, "string", "stream"])
+def test_a_transaction_dies_at_any_store(tmp_path: Path, group: str, count: int) -> None:
+    names = [name for name in DATA_COMMANDS if by_name[name].group == group and "write" in by_name[name].flags]
+    transactions = st.lists(st.sampled_from(names).flatmap(call_of), min_size=2, max_size=4)
+    with apart(count):
+        shard = Shards(tmp_path, count)
         try:
-            fill(shard.executor, by_name[name].group, size)
-            before = shard.arena.fingerprint()
-            call = max(calls, key=shard.stores)
-            leaves_all_or_nothing(shard, call, before)
+            fill(shard.executor, group, "small")
+            for call in sorted(drawn(transactions, DRAWN), key=shard.stores)[-2:]:
+                leaves_all_or_nothing(shard, call, shard.executor.fingerprint())
         finally:
             shard.close()

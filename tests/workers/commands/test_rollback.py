@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shardkv.commands.spec import Route
 from shardkv.commands.table import COMMANDS, by_name
 from tests.workers.commands.arguments import STREAM_IN_USE, Words, call_of
-from tests.workers.commands.executors import executor
+from tests.workers.commands.executors import apart, executor
 from workers.commands import MODULES
 from workers.registry import load
 
@@ -19,6 +19,11 @@ DATA_COMMANDS = [
 ]
 NOW = 5_000_000
 
+# They may name keys of several shards, or speak of all keys.
+SEVERAL = [
+    name for name in DATA_COMMANDS
+    if len(by_name[name].keys) != 1 or (spec := by_name[name].keys[0]).keynum or spec.index is None or spec.last
+]
 ANY_CALL = st.sampled_from(DATA_COMMANDS).flatmap(call_of)
 # What leaves something behind comes often.
 SETTERS = [
@@ -40,26 +45,61 @@ VALUES_OF: dict[str, tuple[str, list[list[bytes]]]] = {
 STEPS = st.lists(st.tuples(st.one_of(SETTING, ANY_CALL), st.sampled_from([0, 0, 1]), st.integers(0, 3000)), max_size=12)
 
 
+@pytest.mark.parametrize("shards", [1, 3])
 @settings(max_examples=80)
 @given(steps=STEPS, last=ANY_CALL)
-def test_any_command_rolls_back(steps: list[tuple[Words, int, int]], last: Words) -> None:
-    with executor() as shard:
+def test_any_command_rolls_back(shards: int, steps: list[tuple[Words, int, int]], last: Words) -> None:
+    with apart(shards), executor(shards=shards) as shard:
         now = NOW
         for (name, words), database, passed in steps:
             now += passed
             shard.run(name, *words, database=database, now_ms=now)
-        before = shard.arena.fingerprint()
+        before = shard.fingerprint()
         undone = shard.run(last[0], *last[1], now_ms=now, keep=False)
-        assert shard.arena.fingerprint() == before
-        shard.arena.check()
+        assert shard.fingerprint() == before
+        for arena in shard.arenas:
+            arena.check()
         done = shard.run(last[0], *last[1], now_ms=now)
         if "nondeterministic_output" not in by_name[last[0]].tips:
             assert done == undone, "what was rolled back left a trace"
-        shard.arena.check()
 
 
-@pytest.mark.parametrize("name", DATA_COMMANDS)
-def test_each_command_rolls_back(name: str) -> None:
+@settings(max_examples=80)
+@given(steps=STEPS, calls=st.lists(ANY_CALL, min_size=2, max_size=5))
+def test_a_transaction_rolls_back(steps: list[tuple[Words, int, int]], calls: list[Words]) -> None:
+    with apart(3), executor(shards=3) as shard:
+        for (name, words), database, _ in steps:
+            shard.run(name, *words, database=database, now_ms=NOW)
+        before = shard.fingerprint()
+        shard.execute([(name, words, 0) for name, words in calls], now_ms=NOW, keep=False)
+        assert shard.fingerprint() == before
+        for arena in shard.arenas:
+            arena.check()
+
+
+@settings(max_examples=80)
+@given(steps=STEPS, calls=st.lists(ANY_CALL, min_size=2, max_size=5), seed=st.integers(0, 99))
+def test_a_transaction_does_what_its_commands_do(
+    steps: list[tuple[Words, int, int]], calls: list[Words], seed: int
+) -> None:
+    # Also those that fail, which leave nothing, and those behind them.
+    states, replies = [], []
+    for together in (True, False):
+        with apart(3), executor(shards=3) as shard:
+            for (name, words), database, _ in steps:
+                shard.run(name, *words, database=database, now_ms=NOW)
+            shard.seed(seed)
+            if together:
+                replies.append(shard.execute([(name, words, 0) for name, words in calls], now_ms=NOW))
+            else:
+                parts = [shard.run(name, *words, now_ms=NOW) for name, words in calls]
+                replies.append(b"*%d\r\n" % len(parts) + b"".join(parts))
+            states.append(shard.run("@debug-digest", now_ms=NOW))
+    assert replies[0] == replies[1] and states[0] == states[1]
+
+
+@pytest.mark.parametrize(("name", "shards"), [*((name, 1) for name in DATA_COMMANDS), *((name, 3) for name in SEVERAL)])
+def test_each_command_rolls_back(name: str, shards: int) -> None:
     @settings(max_examples=6)
     @given(call=call_of(name))
     def rolls_back(call: Words) -> None:
@@ -73,9 +113,9 @@ def test_each_command_rolls_back(name: str) -> None:
             shard.run(setter, key, *value)
         for step, words in STREAM_IN_USE if setter == "xadd" else []:
             shard.run(step, *words)
-        before = shard.arena.fingerprint()
+        before = shard.fingerprint()
         shard.run(name, *call[1], now_ms=NOW + 100, keep=False)
-        assert shard.arena.fingerprint() == before
+        assert shard.fingerprint() == before
 
-    with executor() as shard:
+    with apart(shards), executor(shards=shards) as shard:
         rolls_back()
