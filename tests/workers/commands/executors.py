@@ -16,8 +16,8 @@ from workers.memory.arena import Arena
 
 @contextmanager
 def apart(shards: int) -> Iterator[None]:
-    """A secret of the hashes under which the keys a, b and c, or two of them, lie in shards of their own; b in the last,
-    so that one shard that is not the executor's has one."""
+    """A secret of the hashes under which the keys a, b and c lie apart, as far as the shards go, and b in the last of
+    these, which is not the executor's."""
     before = current_secret()
     for number in itertools.count(1):
         set_secret(Random(number).randbytes(SECRET_BYTES))
