@@ -16,7 +16,6 @@ ARENA_FULL = "OOM the arena cannot grow: its file system is full"
 TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 BAD_DB = "ERR DB index is out of range"
 SAME_OBJECT = "ERR source and destination objects are the same"
-CROSS_SHARD = "CROSSSLOT Keys in request don't hash to the same shard; give them one hash tag, as in {tag}key"
 
 
 _CONTROLS = dict.fromkeys((*range(0x20), 0x7F), " ")
