@@ -14,7 +14,7 @@ from workers.commands import MODULES
 from workers.registry import load
 
 from shardkv.hashing cimport hash_key
-from shardkv.stats cimport COMMANDS_MAX
+from shardkv.stats cimport COMMANDS_MAX, touch_slot
 from shardkv.transaction cimport ExecStep
 from workers.call cimport Call, Shard
 from workers.inner cimport InnerCalls
@@ -109,6 +109,24 @@ cdef class Executor(InnerCalls):
         facts = b"".join(told for _, told in watched)
         return self.run("exec", table, facts, *words, *(key for key, _ in watched), now_ms=now_ms, keep=keep)
 
+    def await_key(self, key: bytes) -> None:
+        """Has the changes of a key of database 0 noted."""
+        cdef uint64_t hash = hash_key(key, len(key))
+        cdef Keyspace keyspace = self.call.owner_of(key, len(key), hash).keyspace
+        keyspace.touches.keys[touch_slot(0, hash)] |= 1
+
+    def noted(self) -> tuple[list[tuple[int, int]], list[int]]:
+        """Pairs of database and hash, and databases as bits of each keyspace, that were noted since the last time."""
+        cdef Shard shard
+        cdef size_t index
+        keys, databases = [], []
+        for shard in self.call.everywhere:
+            for index in range(0, shard.keyspace.noted.size, 2):
+                keys.append((shard.keyspace.noted.items[index], shard.keyspace.noted.items[index + 1]))
+            databases.append(shard.keyspace.noted_databases)
+            shard.keyspace.noted.size = shard.keyspace.noted_databases = 0
+        return keys, databases
+
     def time_each(self, name: str, words: Callable[[int], tuple[bytes, ...]], count: int, ns: array) -> None:
         """Executes `name` with words(0), words(1) … and notes in ns[i] the nanoseconds of CPU that call i took, if that
         is fewer than what is there: what disturbs a call now is not there another time. The first key is always the
@@ -179,7 +197,11 @@ cdef class Executor(InnerCalls):
         self.position += 1
         self.transaction.take_part([shard.arena for shard in self.others])
         self.transaction.begin(0, self.position)
-        done = self._execute(handler)
+        try:
+            done = self._execute(handler)
+        except BaseException:
+            self.transaction.rollback()
+            raise
         self.journal_bytes = self.transaction.journalled()
         if done and keep:
             self.transaction.commit()
