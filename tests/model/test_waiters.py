@@ -12,9 +12,8 @@ ONE = Waiters(1, (1, 1))
 FAILS = {
     "outbox": replace(ONE, deaths=1),
     "ask the claim": replace(ONE, time_outs=1),
-    "tell again": replace(ONE, deaths=1),
-    "tell everybody again": replace(ONE, deaths=1, pops=1),
-    "epoch last": replace(ONE, deaths=1, pops=1),
+    "tell again": Waiters(1, (1, 0), deaths=1),
+    "keep claimed": replace(ONE, deaths=1, pops=1),
     "give back": replace(ONE, deaths=1),
     "keep committed": replace(ONE, deaths=1),
     "drop second": replace(ONE, deaths=1),

@@ -24,8 +24,7 @@ STEPS = {
     "claim first": "the claim is taken before the commit",
     "look when told": "a worker that is told of a waiter looks whether it has something",
     "tell again": "an acceptor tells a successor who waits",
-    "tell everybody again": "… and the other shards, which may have forgotten a waiter whose claim was given back",
-    "epoch last": "a successor raises its epoch when it has given back what it has to",
+    "keep claimed": "a worker keeps a waiter that another has claimed, as the claim may be given back, and looks again",
     "give back": "a successor gives back the claims of its shard that were not committed",
     "keep committed": "… and none that were",
     "ask the claim": "a time-out ends the wait only if nobody has the claim",
@@ -35,11 +34,10 @@ NONE, WAITING, DONE, SHARD = 0, 1, 2, 3
 
 
 class Client(NamedTuple):
-    """What its acceptor knows of it: the epochs of all workers, as it told the first; whom it has to tell."""
+    """What its acceptor knows of it: `told` has the epoch of each shard's worker when that was told, -1 before."""
 
     at: str = "new"          # asked, blocked, served, timed out, gone
-    epochs: tuple[int, ...] = ()
-    to_tell: tuple[int, ...] = ()
+    told: tuple[int, ...] = ()
     got: int | None = None
 
 
@@ -101,7 +99,7 @@ class Waiters:
         empty, zero = ((),) * self.shards, (0,) * self.shards
         return State(
             empty, empty, (NONE,) * self.clients, zero, empty, empty,
-            (Client(),) * self.clients, (Worker(),) * self.shards,
+            (Client(told=(-1,) * self.shards),) * self.clients, (Worker(),) * self.shards,
             self.pushes, frozenset(), self.deaths, self.time_outs, self.pops,
         )
 
@@ -127,7 +125,7 @@ class Waiters:
     def _all_blocked(self, state: State) -> bool:
         return all(
             client.at != "blocked"
-            or client.epochs == state.epochs and not client.to_tell and state.claims[number] == WAITING
+            or client.told == state.epochs and state.claims[number] == WAITING
             for number, client in enumerate(state.clients)
         )
 
@@ -179,21 +177,14 @@ class Waiters:
                 yield Step(f"acceptor: takes a reply of worker {shard}", self._take(rest, *replies[0]))
 
     def _tell(self, state: State, number: int, client: Client) -> Iterator[Step]:
-        changed = client.epochs != state.epochs and (not client.epochs or self.has("tell again"))
-        if changed:
-            everybody = range(self.shards) if not client.epochs or self.has("tell everybody again") else [
-                shard for shard in range(self.shards) if client.epochs[shard] != state.epochs[shard]
-            ]
-            begun = client._replace(epochs=state.epochs, to_tell=tuple(sorted({*client.to_tell, *everybody})))
-            yield Step(f"acceptor: has to tell of client {number}", state._replace(
-                clients=put(state.clients, number, begun),
-            ))
-        for shard in client.to_tell:
-            told = client._replace(to_tell=tuple(other for other in client.to_tell if other != shard))
-            yield Step(f"acceptor: tells worker {shard} that client {number} waits", state._replace(
-                requests=put(state.requests, shard, (*state.requests[shard], ("wait", number))),
-                clients=put(state.clients, number, told),
-            ))
+        for shard in range(self.shards):
+            known = client.told[shard]
+            if known == -1 or self.has("tell again") and known != state.epochs[shard]:
+                told = client._replace(told=put(client.told, shard, state.epochs[shard]))
+                yield Step(f"acceptor: tells worker {shard} that client {number} waits", state._replace(
+                    requests=put(state.requests, shard, (*state.requests[shard], ("wait", number))),
+                    clients=put(state.clients, number, told),
+                ))
 
     def _take(self, state: State, number: int, element: int) -> State:
         client = state.clients[number]
@@ -229,11 +220,7 @@ class Waiters:
     def _worker(self, state: State, me: int, mine: Worker) -> Iterator[Step]:
         name = f"worker {me}: "
         if mine.at == "take over":
-            begun = mine._replace(at="recover")
-            if self.has("epoch last"):
-                yield self._recover(state, me, begun)
-            else:
-                yield Step(name + "has a new epoch", self._with(state, me, begun, epochs=self._raised(state, me)))
+            yield self._recover(state, me, mine._replace(at="recover"))
         elif mine.at == "recover":
             yield self._recover(state, me, mine)
         elif mine.at == "idle":
@@ -295,8 +282,11 @@ class Waiters:
         if not state.lists[me] or not mine.waiters:
             yield Step(f"worker {me}: serves nobody", self._with(state, me, mine._replace(touched=False)))
             return
-        number = mine.waiters[0]
-        serving = mine._replace(waiters=mine.waiters[1:], serves=number)
+        passed = [n for n in mine.waiters if self.has("keep claimed") and state.claims[n] >= SHARD]
+        if len(passed) == len(mine.waiters):
+            return  # until the next tick
+        number = next(n for n in mine.waiters if n not in passed)
+        serving = mine._replace(waiters=tuple(n for n in mine.waiters if n != number), serves=number)
         if not self.has("claim") or not self.has("claim first"):
             yield Step(f"worker {me}: serves client {number}", self._commit(state, me, serving))
         elif state.claims[number] == WAITING:
@@ -335,8 +325,6 @@ class Waiters:
             return Step(f"worker {me}: has sent its reply", self._with(
                 state, me, mine, outboxes=put(state.outboxes, me, ()), lost=lost,
             ))
-        epochs = self._raised(state, me) if self.has("epoch last") else state.epochs
-        return Step(f"worker {me}: has taken over", self._with(state, me, mine._replace(at="idle"), epochs=epochs))
-
-    def _raised(self, state: State, me: int) -> tuple[int, ...]:
-        return put(state.epochs, me, state.epochs[me] + 1)
+        return Step(f"worker {me}: has taken over", self._with(
+            state, me, mine._replace(at="idle"), epochs=put(state.epochs, me, state.epochs[me] + 1),
+        ))
