@@ -188,6 +188,9 @@ cdef inline void client_await_replies(Client *client) noexcept nogil:
 cdef inline void client_await_handler(Client *client) noexcept nogil:
     client.waiting = WAIT_LOCAL
 
+cdef inline void client_await_retry(Client *client) noexcept nogil:
+    client.waiting = WAIT_TRANSACTION  # with `again` set: until the reactor's tick finds that its time has come
+
 cdef inline void client_await_unpause(Hub *hub, Client *client) noexcept nogil:
     client.waiting = WAIT_PAUSE
     hub.counters[<int>BLOCKED_CLIENTS] += 1

@@ -5,7 +5,7 @@ from libc.stdint cimport UINT16_MAX, UINT64_MAX, int64_t, uint8_t, uint16_t, uin
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from shardkv.acceptor.client cimport client_await_ring, frame_bytes
+from shardkv.acceptor.client cimport client_await_retry, client_await_ring, frame_bytes
 from shardkv.acceptor.parser cimport Frame, Span
 from shardkv.acceptor.specs cimport SPEC_TOUCH
 from shardkv.atomic cimport atomic_fence, atomic_load_relaxed, atomic_store_release
@@ -144,7 +144,10 @@ cdef class Requests:
                 if self.page.worker(worker).turned_ms + LAGGING_MS < <uint64_t>now_ms:
                     client_await_ring(client, worker)
                     return False
-        return client.attempts < 2 or client.retry_ms <= now_ms
+        if client.attempts > 1 and client.retry_ms > now_ms:
+            client_await_retry(client)
+            return False
+        return True
 
     # -- clients that wait for room
 
