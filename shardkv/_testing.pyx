@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t
 
 from shardkv.hashing cimport hash_for_routing, hash_key
 from shardkv.number cimport parse_double, parse_int64, parse_long_double, print_double, print_int64, print_long_double
-from shardkv.resp cimport Reply
+from shardkv.resp cimport Reply, ReplyMark
 from shardkv.stats cimport ControlPage
 
 
@@ -70,6 +70,15 @@ cdef class LentReply(Reply):
 
     def write_header(self, kind: bytes, count: int) -> None:
         self.header(kind[0], count)
+
+    def write_and_rewind(self, data: bytes, copies: bool) -> int:
+        """Writes a string that may stay where it is, and takes it back; how many bytes stood elsewhere meanwhile."""
+        cdef ReplyMark mark = self.mark()
+        self.copies = copies
+        self.bulk_in_place(data, len(data))
+        elsewhere = self.elsewhere
+        self.rewind(mark)
+        return elsewhere
 
     def start_over(self, lent_again: bool) -> None:
         if lent_again:

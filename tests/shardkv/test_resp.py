@@ -94,3 +94,14 @@ def test_a_reply_starts_over() -> None:
     assert reply.getvalue() == b"*2\r\n"
     reply.start_over(True)
     assert reply.getvalue() == b"" and reply.is_lent
+
+
+@pytest.mark.parametrize("capacity", [64, 1 << 20])
+def test_what_is_taken_back_leaves_what_was_before(capacity: int) -> None:
+    reply, long = LentReply(capacity), b"x" * 200_000
+    reply.write_bulk(b"before")
+    assert reply.write_and_rewind(long, copies=False) == (len(long) if capacity < len(long) else 0)
+    assert reply.write_and_rewind(long, copies=True) == 0
+    assert reply.getvalue() == b"$6\r\nbefore\r\n"
+    reply.write_bulk(b"after")
+    assert reply.getvalue() == b"$6\r\nbefore\r\n$5\r\nafter\r\n"
