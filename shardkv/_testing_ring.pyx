@@ -113,8 +113,8 @@ cdef class FakeAcceptor:
         self, command: int, *arguments: bytes, database: int = 0, internal: bool = False, key: int = 1,
         broken: bool = False, participants: list[tuple[int, int]] | None = None,
     ) -> None:
-        """Publishes one request; `key` is the index of its first key. A `broken` one claims more than it holds. One with
-        `participants` is leased: pairs of a shard and where its marker begins."""
+        """Publishes one request; `key` is the index of its first key. A `broken` one claims more than it holds. With
+        `participants` it is leased: pairs of a shard and where its marker begins."""
         cdef uint32_t argc = len(arguments)
         body = b"".join(len(a).to_bytes(4, "little") for a in arguments) + b"".join(arguments)
         others = b"".join(word.to_bytes(8, "little") for pair in participants or () for word in pair)
