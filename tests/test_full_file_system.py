@@ -174,3 +174,35 @@ def test_a_long_request_gets_an_error_and_the_next_one_is_served(full: Server) -
 def test_expired_keys_do_not_keep_a_reply_from_being_sent(full: Server) -> None:
     with Wire(full.port) as wire:
         assert wire.ask("mget", *BRIEF, *MANY) == [None] * len(BRIEF) + list(MANY.values())
+
+
+def test_what_finds_no_room_in_one_shard_changes_none(full: Server) -> None:
+    with full.client() as client:
+        small = [f"small:{number}" for number in range(40)]     # in all shards, where there is room for them
+        large = {key: "x" * 20_000 for key in (f"more:{number}" for number in range(4))}
+        for number, key in enumerate(VALUES):                    # room for these
+            if number < 3:
+                client.delete(key)
+        client.mset(dict.fromkeys(small, "0"))
+        with client.pipeline(transaction=False) as pipeline:    # what the arenas have to spare
+            for number in range(400):
+                pipeline.set(f"spare:{number}", "x" * 20_000)
+            assert pipeline.execute(raise_on_error=False).count(True) < 300
+        with pytest.raises(redis.OutOfMemoryError, match=FULL[4:]):
+            client.mset({**dict.fromkeys(small, "1"), **large})
+        assert client.mget(small) == [b"0"] * len(small) and client.exists(*large) == 0
+        with pytest.raises(redis.OutOfMemoryError, match=FULL[4:]):
+            client.copy("large", "copied:0", replace=True)
+        with client.pipeline() as pipeline:
+            for key in small:
+                pipeline.set(key, "2")
+            pipeline.rpush("list", "y" * 20_000)
+            for key, value in large.items():
+                pipeline.set(key, value)
+            replies = pipeline.execute(raise_on_error=False)    # as in Redis, a command that fails leaves the others
+        assert replies[: len(small)] == [True] * len(small)
+        assert {str(reply) for reply in replies[len(small) :]} == {FULL[4:]}
+        assert client.mget(small) == [b"2"] * len(small) and client.exists(*large) == 0
+        assert client.llen("list") == len(ITEMS)
+        assert client.delete(*small) == len(small)
+        assert client.mget(list(MANY)) == list(MANY.values())

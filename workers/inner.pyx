@@ -78,6 +78,7 @@ cdef class InnerCalls:
         cdef uint64_t expired = self.keyspace.expired
         try:
             handler.run(self.call)
+            self.transaction.check_room()
             return True
         except CommandError as error:
             self.fail_inner(begun, expired, error.text)

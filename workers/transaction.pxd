@@ -35,6 +35,8 @@ cdef class Transaction:
     cdef int rollback(self) except -1
     cdef int mark(self) except -1
     cdef int undo_to_mark(self) except -1
+    # Raises OutOfMemory: what was done since the mark needs pages that are kept for deleting.
+    cdef int check_room(self) except -1
     cdef bint changed(self) noexcept            # anything was saved, access clocks too
     cdef uint64_t journalled(self) noexcept     # bytes saved so far, in all arenas
 

@@ -7,6 +7,8 @@ from workers.memory.arena cimport Arena
 from workers.memory.journal cimport crash_point
 from workers.memory.slabs cimport Mark
 
+from shardkv.errors import OutOfMemory
+
 
 cdef class Transaction:
     def __init__(self, Arena home) -> None:
@@ -79,6 +81,18 @@ cdef class Transaction:
             for arena in self.lent:
                 arena.undo_to(&self.marks[number])
                 number += 1
+        return 0
+
+    cdef int check_room(self) except -1:
+        cdef size_t number = 1
+        cdef Arena arena
+        cdef bint overdrawn = self.home.overdrawn(&self.marks[0])
+        if self.lent is not None:
+            for arena in self.lent:
+                overdrawn |= arena.overdrawn(&self.marks[number])
+                number += 1
+        if overdrawn:
+            raise OutOfMemory("no room but what is kept for deleting")
         return 0
 
     cdef bint changed(self) noexcept:

@@ -45,6 +45,7 @@ cdef struct Mark:
     size_t frees
     size_t taken
     int64_t used_delta
+    bint borrowed
 
 cdef SizeClass size_classes[72]
 cdef int class_of(uint64_t length) noexcept nogil       # length <= SMALL_MAX
@@ -76,6 +77,7 @@ cdef class Slabs(PageHeap):
     cdef void finish(self) noexcept
     cdef Mark mark(self) noexcept
     cdef void undo_to(self, const Mark *mark) noexcept
+    cdef bint overdrawn(self, const Mark *mark) noexcept    # what came since would not be committed by itself
 
     cdef uint64_t alloc_run(self, uint64_t length) except 0
     cdef int refill(self, int size_class) except -1

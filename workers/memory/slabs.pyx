@@ -304,7 +304,7 @@ cdef class Slabs(PageHeap):
         cdef Mark mark
         self.forget_saved()
         mark.journal_used, mark.frees = self.header.journal_used, self.frees.size
-        mark.taken, mark.used_delta = self.taken.size, self.used_delta
+        mark.taken, mark.used_delta, mark.borrowed = self.taken.size, self.used_delta, self.borrowed
         return mark
 
     cdef void undo_to(self, const Mark *mark) noexcept:
@@ -316,8 +316,19 @@ cdef class Slabs(PageHeap):
         memset(self.cursors, 0, sizeof(self.cursors))
         self.forget_saved()
         self.frees.size = mark.frees
-        self.used_delta = mark.used_delta
+        self.used_delta, self.borrowed = mark.used_delta, mark.borrowed
         self.punch_taken(mark.taken)
+
+    cdef bint overdrawn(self, const Mark *mark) noexcept:
+        """Whether the transaction has taken pages of the reserve (pages.pxd), and needs more since the mark than it has
+        freed."""
+        cdef int64_t needed = self.used_delta - mark.used_delta
+        cdef size_t i
+        if not self.borrowed:
+            return False
+        for i in range(mark.frees, self.frees.size):
+            needed -= <int64_t>self.usable(self.frees.items[i])
+        return needed > 0
 
     cdef int rollback(self) except -1:
         """Restores every reachable byte to what it was at `begin`."""
