@@ -179,7 +179,7 @@ def test_expired_keys_do_not_keep_a_reply_from_being_sent(full: Server) -> None:
 def test_what_finds_no_room_in_one_shard_changes_none(full: Server) -> None:
     with full.client() as client:
         small = [f"small:{number}" for number in range(40)]     # in all shards, where there is room for them
-        large = {key: "x" * 20_000 for key in (f"more:{number}" for number in range(4))}
+        large = dict.fromkeys((f"more:{number}" for number in range(4)), "x" * 20000)
         for number, key in enumerate(VALUES):                    # room for these
             if number < 3:
                 client.delete(key)
