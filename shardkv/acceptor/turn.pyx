@@ -35,14 +35,18 @@ from shardkv.acceptor.net cimport (
 )
 from shardkv.acceptor.router cimport Router
 from shardkv.acceptor.specs cimport CommandTable
+from shardkv.acceptor.waiters cimport Waiters
 from shardkv.atomic cimport ticks
 from shardkv.polling cimport pause, poll_begin, poll_contended, poll_found, poll_gave_up, poll_woken, poll_yield
 from shardkv.ring cimport RingPair
 from shardkv.segment cimport SegmentStore, free_some
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, fall_asleep, stay_awake
 from shardkv.stats cimport (
-    BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED, WATCHED_KEYS, WATCHING_CLIENTS,
+    BLOCKED_CLIENTS, CLIENTS_IN_TIMEOUT_TABLE, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED,
+    WATCHED_KEYS, WATCHING_CLIENTS,
 )
+
+from shardkv.claims import Claims
 
 cdef enum:
     WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
@@ -64,13 +68,18 @@ cdef class Turn:
         self.clients = ClientTable(assignment["epoch"])
         pairs = [RingPair.open(f"{assignment['folder']}/ring-{index}-{w}") for w in range(assignment["workers"])]
         self.requests = Requests(page, pairs, assignment["worker_wake"], segments, self.clients.epoch)
-        self.replies = Replies(pairs, self.clients, self.requests, segments, server)
-        division = Division(table, page, index, self.requests)
+        claims = Claims.open(f"{assignment['folder']}/claims-{index}")
+        self.waiters = Waiters(page, self.clients, self.requests, claims, self._arm)
+        self.replies = Replies(pairs, self.clients, self.requests, segments, self.waiters, server)
+        division = Division(table, page, index, self.requests, self.waiters)
         router = Router(table, page, index, division, calls)
-        self.progress = Progress(self.clients, router, self.requests)
+        self.progress = Progress(self.clients, router, self.requests, self.waiters)
         self.hub = router.hub = router.transactions.hub = division.hub = self.replies.hub = &self.progress.hub
+        self.waiters.hub = self.hub
         self.hub.counters, self.hub.touches = self.block.counters, page.touches(0)
-        for level in (CONNECTED_CLIENTS, BLOCKED_CLIENTS, WATCHING_CLIENTS, WATCHED_KEYS):
+        for level in (
+            CONNECTED_CLIENTS, BLOCKED_CLIENTS, CLIENTS_IN_TIMEOUT_TABLE, WATCHING_CLIENTS, WATCHED_KEYS,
+        ):
             self.hub.counters[<int>level] = 0
         self.tell_time()
         self._watch(assignment["acceptor_wake"][index])
@@ -117,6 +126,7 @@ cdef class Turn:
             self.progress.run_queue()
             self.requests.publish()
             worked += self.replies.drain()
+            self.waiters.look()
             self.progress.retry_stalled()
             self.progress.run_queue()
             self.requests.publish()
@@ -226,6 +236,17 @@ cdef class Turn:
         if not self.scheduled:
             self.scheduled = True
             self.loop.call_soon(self.turn)
+
+    def _arm(self, delay_ms: int) -> None:
+        """Sets the timer of those who wait."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(delay_ms / 1000, self._expire)
+
+    def _expire(self) -> None:
+        self.timer = None
+        self.waiters.expire()
+        self.kick()
 
     def kick(self) -> None:
         """Asks for a turn; for whoever changed something outside of one."""
