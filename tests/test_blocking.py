@@ -400,3 +400,84 @@ def test_an_acceptor_takes_its_waiters_along(make_server: Callable[..., Server])
         wait_until(lambda: crowd.info("total_blocking_keys") == 0, "workers to forget")
     finally:
         crowd.close()
+
+
+# Keys of several shards
+
+
+def test_keys_of_several_shards(crowd: Crowd) -> None:
+    for number, key in enumerate(KEYS):
+        crowd.block(1, "blpop", *KEYS, 0)
+        crowd.block(2, "blpop", key, 0)
+        assert crowd.main.ask("rpush", key, number, "second") == 2
+        assert crowd[1].receive() == [key.encode(), b"%d" % number]
+        assert crowd[2].receive() == [key.encode(), b"second"]
+    crowd.wait_blocked(0)
+    wait_until(lambda: crowd.info("total_blocking_keys") == 0, "workers to forget")
+    crowd[1].send("bzmpop", "0.05", len(KEYS), *KEYS, "min")
+    assert crowd[1].receive() is None
+    wait_until(lambda: crowd.info("total_blocking_keys") == 0, "workers to forget")
+
+
+def test_streams_of_several_shards(crowd: Crowd) -> None:
+    crowd.main.ask("xadd", KEYS[0], "7-7", "f", "old")
+    for key in KEYS:
+        crowd.block(1, "xread", "block", 0, "streams", *KEYS, *["$"] * len(KEYS))
+        entry = crowd.main.ask("xadd", key, "*", "f", "new")
+        assert crowd[1].receive() == [[key.encode(), [[entry, [b"f", b"new"]]]]]
+
+
+def test_moves_between_shards(crowd: Crowd) -> None:
+    """A chain through every key; the last element is popped."""
+    for number, (source, target) in enumerate(zip(KEYS, KEYS[1:], strict=False), 1):
+        crowd.block(number, "blmove", source, target, "left", "right", 0)
+    crowd.block(len(KEYS), "blpop", KEYS[-1], 0)
+    assert crowd.main.ask("rpush", KEYS[0], "a") == 1
+    for number in range(1, len(KEYS)):
+        assert crowd[number].receive() == b"a"
+    assert crowd[len(KEYS)].receive() == [KEYS[-1].encode(), b"a"]
+    assert crowd.main.ask("dbsize") == 0
+
+
+def test_leased_writes_wake(crowd: Crowd) -> None:
+    for target in KEYS[1:]:
+        crowd.main.ask("rpush", KEYS[0], "a", "b")
+        crowd.block(1, "blpop", target, 0)
+        assert crowd.main.ask("rename", KEYS[0], target) == "+OK"
+        assert crowd[1].receive() == [target.encode(), b"a"]
+        assert crowd.main.ask("lrange", target, 0, -1) == [b"b"]
+        crowd.main.ask("del", target)
+
+
+def test_transactions_wake_when_they_are_over(crowd: Crowd) -> None:
+    for number, key in enumerate(KEYS, 1):
+        crowd.block(number, "blpop", key, 0)
+    assert crowd.main.ask("multi") == "+OK"
+    for key in KEYS:
+        for words in (("rpush", key, "a"), ("lpop", key), ("rpush", key, "b", "c"), ("llen", key)):
+            assert crowd.main.ask(*words) == "+QUEUED"
+    assert crowd.main.ask("exec") == [1, b"a", 2, 2] * len(KEYS)
+    for number, key in enumerate(KEYS, 1):
+        assert crowd[number].receive() == [key.encode(), b"b"]
+    assert [crowd.main.ask("lrange", key, 0, -1) for key in KEYS] == [[b"c"]] * len(KEYS)
+
+
+def test_nothing_waits_in_a_transaction(crowd: Crowd) -> None:
+    assert crowd.main.ask("multi") == "+OK"
+    lines = (
+        "blpop k 0", "brpoplpush k d 0", "blmove k d left left 0", "blmpop 0 1 k left", "bzpopmin k 0",
+        "xread block 0 streams k $", "wait 1 0",
+    )
+    for line in lines:
+        assert crowd.main.ask(*line.split()) == "+QUEUED"
+    assert crowd.main.ask("exec") == [None] * 6 + [0]
+
+
+def test_watched_keys_and_blocked_pops(crowd: Crowd) -> None:
+    crowd.block(1, "blpop", "k", 0)
+    assert crowd[2].ask("watch", "k") == "+OK"
+    assert crowd.main.ask("rpush", "k", "a") == 1
+    assert crowd[1].receive() == [b"k", b"a"]
+    assert crowd[2].ask("multi") == "+OK"
+    assert crowd[2].ask("ping") == "+QUEUED"
+    assert crowd[2].ask("exec") is None

@@ -9,8 +9,8 @@ from shardkv.atomic cimport ticks
 from shardkv.resp cimport Reply, Stretch
 from shardkv.ring cimport (
     IN_SEGMENT, LEASED, NO_TOUCH, REPLY_AGAIN, REPLY_BLOCKED, REPLY_ROOM, REPLY_WHOLE, REQUEST_COMMAND,
-    REQUEST_INTERNAL, RING_INLINE_MAX, Participant, ReplyRecord, SegmentName, reply_begin, ring_advance, ring_append, ring_reserve,
-    ring_room,
+    REQUEST_INTERNAL, RING_INLINE_MAX, Participant, ReplyRecord, SegmentName, reply_begin, ring_advance, ring_append,
+    ring_reserve, ring_room,
 )
 from shardkv.segment cimport WORKER_OWNER
 from shardkv.stats cimport CHANGES, COMMANDS_MAX, ROLLBACKS, USED_MEMORY, count_call

@@ -14,7 +14,8 @@ Invariants
     slots, of joins, and what Replies gathers for the client. It counts as output, against the limits too, so whoever
     adds to it puts the client on the dirty list.
  4. `waiting` and the states of slots are changed by the functions below alone:
-        waiting   NOTHING -> RING, PENDING, LOCAL, PAUSE, TRANSACTION, BLOCKED (client_await_…) -> NOTHING (client_resume)
+        waiting   NOTHING -> RING, PENDING, LOCAL, PAUSE, TRANSACTION, BLOCKED (client_await_…) -> NOTHING
+                  (client_resume); TRANSACTION -> BLOCKED (client_await_key) -> TRANSACTION (client_await_arrival)
         slot      EMPTY -> MUTED (client_mute), JOIN (client_begin_join), HELD (deliver…), AWAITED (client_await_reply);
                   JOIN -> EMPTY -> HELD (its last part), MUTED -> HELD (its reply, emptied), HELD -> EMPTY (its turn),
                   AWAITED -> JOIN, ARRIVED (its reply), ARRIVED -> EMPTY (client_take_reply)

@@ -162,7 +162,7 @@ cdef class Replies:
             client_enqueue(self.hub, client)
         return 0
 
-    cdef int _deliver_segment(self, ReplyRecord *record, Segment segment) except -1:
+    cdef int _deliver_segment(self, uint32_t worker, ReplyRecord *record, Segment segment) except -1:
         """Delivers the record's reply, which lies in a segment; None: it is lost."""
         cdef Client *client = self.clients.find(record.token)
         cdef Payload payload

@@ -96,6 +96,9 @@ class FakeServer:
     def unpause(self) -> None:
         self.paused = None
 
+    def unblock(self, connection: FakeConnection, with_error: bool) -> bool:
+        return False
+
     async def ask_workers(self, *words: bytes) -> list[Any]:
         self.asked.append(words)
         return self.answers.get(words[0], [b"OK"] * self.workers)
