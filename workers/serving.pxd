@@ -65,6 +65,7 @@ cdef class Serving:
     cdef int tick(self) except -1
     cdef int _serve_key(self, WaitKey *key) except -1
     cdef int _look(self, WaitKey *key, Found *found) except -1
+    cdef bint _may_claim(self, Waiter *waiter) noexcept
     cdef Served _serve_waiter(self, Link *link) except? OVER
     cdef bint _run(self, Link *link) except -1
     cdef Served _lease(self, Waiter *waiter) except? OVER

@@ -99,7 +99,7 @@ cdef class Serving:
             served = STILL_WAITS
             if self.waiters.is_over(link.waiter):
                 served = OVER
-            elif suits(link.waiter, &found):
+            elif suits(link.waiter, &found) and self._may_claim(link.waiter):
                 served = self._serve_waiter(link)
                 self._look(key, &found)
             if served == NO_MEMORY:
@@ -126,6 +126,10 @@ cdef class Serving:
         return 0
 
     # -- one waiter
+
+    cdef bint _may_claim(self, Waiter *waiter) noexcept:
+        """Whether no other shard has claimed it: then it keeps its place here, in case that is given back."""
+        return self.waiters.claims_of(waiter.acceptor).state(place_of(waiter), waiter.stamp) == CLAIM_WAITING
 
     cdef Served _serve_waiter(self, Link *link) except? OVER:
         cdef Waiter *waiter = link.waiter
@@ -187,7 +191,7 @@ cdef class Serving:
         if not self.waiters.claims_of(waiter.acceptor).change(
             place_of(waiter), waiter.stamp, CLAIM_WAITING, CLAIM_SHARD + self.waiters.shard
         ):
-            return OVER
+            return OVER if self.waiters.is_over(waiter) else STILL_WAITS
         self.execution.transaction.commit()
         return SERVED
 

@@ -9,9 +9,10 @@ Invariants
  1. It is private memory and may be lost: the acceptors send all of their waiters again to a worker whose waiting_epoch
     (shardkv/stats.pxd) is another than the one that had them.
  2. A key's queue is in the order of stamps (shardkv/claims.pxd): first come, first served.
- 3. A waiter whose claim word is not WAITING with its stamp is over; who meets it removes it. Nothing but memory is lost
-    if nobody does.
- 4. `enter` of a stamp that is here changes nothing, nor does that of one that is over.
+ 3. A waiter whose claim is DONE, or of another stamp, is over; who meets it removes it. Nothing but memory is lost if
+    nobody does. One that another shard has claimed keeps its place: a death may give the claim back.
+ 4. `enter` of a stamp that is here changes nothing, nor does that of one that is over. But told of a waiter, a worker
+    looks at its keys again, in any case.
  5. A waiter costs nothing while it waits: no list of all of them is ever gone through, but for an acceptor that died.
 """
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t

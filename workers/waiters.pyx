@@ -2,7 +2,7 @@
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
-from shardkv.claims cimport CLAIM_WAITING
+from shardkv.claims cimport CLAIM_DONE
 from shardkv.hashing cimport hash_for_routing, hash_key, shard_of
 from shardkv.ring cimport WAIT_FOR_GROUP
 from workers.memory.waits cimport waits_free, waits_init, waits_make, waits_ready, waits_remove
@@ -33,7 +33,8 @@ cdef class Waiters:
         return <Claims>self.claims[acceptor]
 
     cdef bint is_over(self, const Waiter *waiter) noexcept:
-        return self.claims_of(waiter.acceptor).state(place_of(waiter), waiter.stamp) != CLAIM_WAITING
+        cdef uint64_t state = self.claims_of(waiter.acceptor).state(place_of(waiter), waiter.stamp)
+        return state == 0 or state == CLAIM_DONE
 
     cdef Waiter *find(self, uint64_t stamp) noexcept nogil:
         cdef Waiter *waiter = self.table[stamp & (self.size - 1)]
@@ -53,7 +54,10 @@ cdef class Waiters:
         cdef Waiter *waiter
         cdef Link *link
         cdef char *out
-        if self.find(facts.stamp) != NULL or self.is_over(facts):
+        waiter = self.find(facts.stamp)
+        if waiter != NULL or self.is_over(facts):
+            for index in range(waiter.links if waiter != NULL and ready else 0):
+                waits_ready(&self.waits, (&waiter.link[0] + index).key)
             return 0
         for index in range(facts.argc):
             bytes += arguments[index].length

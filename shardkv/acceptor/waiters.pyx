@@ -307,13 +307,19 @@ cdef class Waiters:
                 self._tell_all(worker)
 
     def _tell_all(self, uint32_t worker):
-        """Tells a worker of all who wait for keys of its shard."""
+        """Tells a worker of all who wait for keys of its shard; and others that know of them, as the worker that died may
+        have had the claim of one, and kept others from serving it."""
         cdef Waiter *waiter = self.first
         cdef Waiter *behind
+        cdef Client *client
         while waiter != NULL:
             behind = waiter.behind
-            if worker in self._shards(waiter):
-                self._tell(waiter, worker)
+            client = waiter.client
+            shards = self._shards(waiter)
+            for shard in shards if worker in shards else ():
+                self._tell(waiter, shard)
+                if client.waiter != waiter:
+                    break
             waiter = behind
 
     # -- deadlines
