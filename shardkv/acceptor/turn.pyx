@@ -36,7 +36,7 @@ from shardkv.acceptor.net cimport (
 from shardkv.acceptor.router cimport Router
 from shardkv.acceptor.specs cimport CommandTable
 from shardkv.acceptor.waiters cimport Waiters
-from shardkv.atomic cimport ticks
+from shardkv.atomic cimport atomic_load_acquire, ticks
 from shardkv.polling cimport pause, poll_begin, poll_contended, poll_found, poll_gave_up, poll_woken, poll_yield
 from shardkv.ring cimport RingPair
 from shardkv.segment cimport SegmentStore, free_some
@@ -51,6 +51,18 @@ from shardkv.claims import Claims
 cdef enum:
     WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
     LISTENERS_MAX = 4096
+
+
+cdef bint any_took_over(Waiters waiters) noexcept nogil:
+    """Whether a worker took over that does not know yet who waits for its keys. Its first publish is behind that, and
+    wakes who sleeps."""
+    cdef ProcessBlock *block
+    cdef uint32_t worker
+    for worker in range(waiters.workers if waiters.count else 0):
+        block = &waiters.page.blocks[1 + waiters.page.header.acceptors + worker]
+        if atomic_load_acquire(&block.waiting_epoch) != waiters.epochs[worker]:
+            return True
+    return False
 
 
 cdef class Turn:
@@ -211,7 +223,7 @@ cdef class Turn:
     cdef bint _may_sleep(self) noexcept nogil:
         cdef uint64_t reasons = SLEEPS_FOR_RECORDS | (SLEEPS_FOR_ROOM if self.requests.waiting else 0)
         fall_asleep(&self.block.sleeping, reasons)
-        if self.replies.waiting() or self._may_serve_stalled():
+        if self.replies.waiting() or self._may_serve_stalled() or any_took_over(self.waiters):
             stay_awake(&self.block.sleeping)
             return False
         return True
