@@ -5,7 +5,8 @@
         instance.json   what the data is: identity.py
         arena-<w>       data of shard w
         ring-<a>-<w>    \\ emptied at every start; kept by a stop, so that the next start
-        control         / finds the room that it needs
+        claims-<a>      | finds the room that it needs
+        control         /
         seg-*           large requests and replies under way: removed by a stop and by the next start
 
 Invariants
@@ -39,6 +40,7 @@ _PATIENCE = 3.0  # seconds for the children of a killed supervisor to be gone
 _SIGNATURE_BYTES = 32
 _ARENA_NAME = re.compile(r"arena-(\d+)")
 _RING_NAME = re.compile(r"ring-(\d+)-(\d+)")
+_CLAIMS_NAME = re.compile(r"claims-(\d+)")
 
 
 def instance_name(port: int, unixsocket: str) -> str:
@@ -77,6 +79,10 @@ class Layout:
     def ring(self, acceptor: int, worker: int) -> str:
         """The path of the ring file of an (acceptor, worker) pair."""
         return os.path.join(self.folder, f"ring-{acceptor}-{worker}")
+
+    def claims(self, acceptor: int) -> str:
+        """The path of an acceptor's claims."""
+        return os.path.join(self.folder, f"claims-{acceptor}")
 
     def take(self) -> int:
         """Makes the folder if need be, locks it, and returns the lock's descriptor for children to inherit.
@@ -206,8 +212,9 @@ class Layout:
         Raises OSError.
         """
         for name in os.listdir(self.folder):
-            ring = _RING_NAME.fullmatch(name)
+            ring, claims = _RING_NAME.fullmatch(name), _CLAIMS_NAME.fullmatch(name)
             beyond = ring is not None and (int(ring[1]) >= acceptors or int(ring[2]) >= workers)
+            beyond |= claims is not None and int(claims[1]) >= acceptors
             if beyond or name.startswith("seg-") or name.endswith(".new"):
                 os.unlink(os.path.join(self.folder, name))
 

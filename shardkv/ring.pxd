@@ -90,6 +90,32 @@ cdef struct ReplyRecord:
     uint64_t length         # bytes of RESP, of the whole reply
     # the bytes
 
+cdef struct Blocked:
+    # The body of REPLY_BLOCKED: the wait that begins. Empty: a shard was told of it, and has it now.
+    uint64_t timeout_ms     # 0: for ever
+    uint64_t hash           # of its first key
+    uint64_t epoch          # of the worker that has it already (ProcessBlock.waiting_epoch); 0: none has
+    uint32_t first          # the arguments that are keys waited for …
+    uint32_t keys           # … so many
+    uint32_t kind           # WaitKind
+    uint32_t replacements   # arguments that are to be others: so many times u32 index, u32 length, bytes padded to 8
+
+cdef enum WaitKind:         # what a key must hold for its waiter to be served
+    WAIT_FOR_LIST
+    WAIT_FOR_ZSET
+    WAIT_FOR_STREAM
+    WAIT_FOR_GROUP          # … or must not hold, as XREADGROUP fails then
+
+cdef struct WaitFacts:
+    # Argument 1 of @wait; the client's request follows.
+    uint64_t token
+    uint64_t sequence
+    uint64_t stamp          # shardkv/claims.pxd
+    uint32_t first
+    uint32_t keys
+    uint32_t kind
+    uint32_t _pad
+
 cdef struct PieceHeader:
     uint64_t offset         # of the piece in the reply: 0 begins one, and unmakes what was gathered of another
     uint64_t bytes

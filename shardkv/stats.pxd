@@ -34,6 +34,7 @@ cdef enum:
     HISTOGRAM_BUCKETS = 64  # two per power of two of ticks
     COUNTERS_MAX = 64
     TOUCH_SLOTS = 4096      # of a shard: its keys share so many words
+    STIRRED_MAX = 64        # keys that are told one by one
     EPOCHS = 16             # of a shard: its databases share so many words
 
 # Counters of a ProcessBlock. The names are in stats.pyx (COUNTER_NAMES) in the same order.
@@ -46,6 +47,7 @@ cdef enum Counter:
     WAKE_UPS, ROLLBACKS, RECOVERED_REPLIES, EXPIRED_STALE_PERC, CPU_USER_US, CPU_SYS_US
     TOTAL_ACTIVE_EXPIRE_SAMPLES, CHANGES, EXPIRED_SUBKEYS, PAUSED_WORK, SUBEXPIRY
     WATCHING_CLIENTS, WATCHED_KEYS, LEASED_REQUESTS, REQUESTS_AGAIN
+    CLIENTS_IN_TIMEOUT_TABLE, BLOCKING_KEYS, BLOCKING_KEYS_ON_NOKEY
 
 cdef struct ControlHeader:
     uint64_t magic
@@ -58,6 +60,7 @@ cdef struct ControlHeader:
     uint64_t ticks_per_ms        # of atomic.h ticks()
     uint64_t settings_version    # atomic: how often settings were published
     uint64_t expiry_off          # atomic: 1 after DEBUG SET-ACTIVE-EXPIRE 0
+    uint64_t last_stamp          # atomic: of the requests that may block (shardkv/claims.pxd)
 
 cdef struct ProcessBlock:
     uint64_t sleeping            # for what its process may be blocked (shardkv/sleep.pxd)
@@ -67,6 +70,7 @@ cdef struct ProcessBlock:
     uint64_t database_expires[16]
     uint64_t database_ttl_sum[16]  # ms, estimate, for avg_ttl
     uint64_t turned_ms           # worker: unix time of its loop's last turn
+    uint64_t waiting_epoch       # worker: of its memory of waiters (workers/waiters.pxd); one that takes over raises it
     # Worker, for each kind of its own work (workers/housekeeping.pxd):
     uint64_t work_deaths[2]      # weight of the deaths in it
     uint64_t work_resume_ms[2]   # monotonic time when it goes on after the last of them
@@ -81,6 +85,11 @@ cdef struct CommandBlock:
 cdef struct Touches:
     uint64_t keys[TOUCH_SLOTS]   # by touch_slot: how often keys have changed, times two; bit 0: one of them is awaited
     uint64_t epochs[EPOCHS]      # by database: how often it was emptied or swapped as a whole
+    # What the owner has to look at first, when its arena was on lease (workers/memory/waits.pxd):
+    uint64_t stirred             # atomic: 0 if nothing
+    uint64_t stirred_databases   # as Databases.noted_databases
+    uint64_t stirred_keys        # so many of these:
+    uint64_t stirred_key[2 * STIRRED_MAX]    # database, hash
 
 cdef inline uint64_t touch_slot(int database, uint64_t hash) noexcept nogil:
     return (hash + <uint64_t>database * <uint64_t>0x9E3779B97F4A7C15) >> 26 & (TOUCH_SLOTS - 1)

@@ -19,7 +19,7 @@ GROUND = (
     "shardkv.atomic", "shardkv.files", "shardkv.ring", "shardkv.transaction", "shardkv.segment", "shardkv.stats",
     "shardkv.sleep", "shardkv.polling",
     "shardkv.hashing", "shardkv.identity", "shardkv.resp", "shardkv.number", "shardkv.errors", "shardkv.commands",
-    "shardkv.glob", "shardkv.log", "shardkv.descriptors", "shardkv.transaction",
+    "shardkv.glob", "shardkv.log", "shardkv.descriptors", "shardkv.claims", "shardkv.transaction",
 )
 MIDDLE = ("shardkv.config", "shardkv.layout", "shardkv.control")
 ALLOWED = {

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,29 @@ class Wire:
     def send(self, *words: bytes | str | int) -> None:
         """Sends one command."""
         self._socket.sendall(encode([word if isinstance(word, bytes) else str(word).encode() for word in words]))
+
+    def send_raw(self, data: bytes) -> None:
+        """Sends bytes as they are."""
+        self._socket.sendall(data)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Our end of the connection."""
+        host, port = self._socket.getsockname()
+        return host, port
+
+    def shut_down(self, how: int) -> None:
+        """Closes one direction."""
+        self._socket.shutdown(how)
+
+    def abort(self) -> None:
+        """Closes at once, by a reset."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.__exit__()
+
+    def receive_line(self) -> bytes:
+        """Returns the next line as it came."""
+        return self._stream.readline()
 
     def ask_all(self, requests: Sequence[Sequence[bytes]]) -> list[Any]:
         """Sends commands in one go and returns their replies."""

@@ -12,14 +12,14 @@ Invariants
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from shardkv.resp cimport Reply
+from shardkv.ring cimport RequestRecord
 from workers.limits cimport Limits
 from workers.memory.arena cimport Arena
 from workers.memory.databases cimport Found
 from workers.memory.keyspace cimport Keyspace
+from workers.waiters cimport WaitArgument, Waiter, Waiters
 
-cdef struct Argument:
-    const char *bytes
-    uint64_t length
+ctypedef WaitArgument Argument    # bytes, length
 
 cdef class Shard:
     cdef readonly int index
@@ -43,6 +43,25 @@ cdef class Call:
     cdef uint64_t max_string            # bytes: the directive proto-max-bulk-len
     cdef uint64_t hits, misses          # keyspace_hits and keyspace_misses, since the loop last took them
     cdef int capacity                   # of argv
+    # Waiting: what follows concerns commands that may block.
+    cdef bint may_wait                  # False: one that finds nothing answers null (EXEC)
+    cdef bint waits                     # it does; the reply is a Blocked (shardkv/ring.pxd)
+    cdef int only                       # the argument of the one key to look at, 0 = all: a waiter is being served
+    cdef RequestRecord *record          # NULL: no request, a waiter is being served
+    cdef uint32_t acceptor              # whose it is
+    cdef Waiters waiters                # None: there are none
+    cdef list replaced                  # (index, bytes) of arguments that a waiter has instead of those given
+
+    # Has the client wait for arguments first .. first + keys - 1, of kind WaitKind; timeout 0: for ever. It writes the
+    # reply, and nothing may be written after it.
+    cdef int wait(self, int kind, int64_t timeout_ms, int first, int keys) except -1
+    cdef int enter(self, Waiter *facts, int skipped, int first, int keys, bint ready) except -1
+    # Another argument from here on, and for as long as it waits.
+    cdef int replace(self, int index, bytes text) except -1
+
+    cdef inline bint looks_at(self, int index) noexcept:
+        """Whether a command that may block is to look at this key."""
+        return self.only == 0 or self.only == index
 
     cdef int _grow(self, uint32_t argc) except -1
     # lengths and arguments of a record, checked

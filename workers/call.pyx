@@ -1,12 +1,13 @@
 """One request as its handler sees it: see call.pxd."""
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint16_t
 from libc.stdlib cimport realloc, free
 
 from shardkv.errors import NOT_INTEGER, WRONG_TYPE, CommandError
 
 from shardkv.hashing cimport hash_for_routing, hash_key, shard_of
 from shardkv.number cimport parse_int64
-from shardkv.ring cimport Place
+from shardkv.ring cimport NO_TOUCH, Blocked, Place
 from workers.limits cimport Limits
 from workers.memory.entry cimport STRING_BOXED
 
@@ -123,6 +124,45 @@ cdef class Call:
             if letter == 0:
                 return False
         return lower[self.argv[index].length] == 0
+
+    cdef int wait(self, int kind, int64_t timeout_ms, int first, int keys) except -1:
+        cdef Blocked blocked
+        cdef Waiter facts
+        cdef bytes padded
+        self.waits = True
+        if self.record == NULL:
+            return 0
+        blocked.timeout_ms, blocked.hash, blocked.epoch = <uint64_t>timeout_ms, self.hash, 0
+        blocked.first, blocked.keys, blocked.kind = <uint32_t>first, <uint32_t>keys, <uint32_t>kind
+        blocked.replacements = <uint32_t>len(self.replaced) if self.replaced else 0
+        if self.waiters is not None:
+            facts.token, facts.sequence = self.record.token, self.record.sequence
+            facts.acceptor, facts.kind = self.acceptor, <uint8_t>kind
+            facts.stamp = self.waiters.claims_of(self.acceptor).waiting(<uint32_t>(facts.token & 0xFFFFFF), facts.token)
+            self.enter(&facts, 0, first, keys, False)
+            blocked.epoch = self.waiters.epoch
+        self._reply.raw(<const char *>&blocked, sizeof(blocked))
+        for index, text in self.replaced or ():
+            padded = int(index).to_bytes(4, "little") + len(text).to_bytes(4, "little")
+            padded += text.ljust((len(text) + 7) // 8 * 8, b"\0")
+            self._reply.raw(padded, len(padded))
+        return 0
+
+    cdef int enter(self, Waiter *facts, int skipped, int first, int keys, bint ready) except -1:
+        """Remembers the request as a waiter, without its first arguments."""
+        facts.database, facts.command = <uint16_t>self.db, <uint16_t>self.command
+        facts.resp, facts.flags = <uint8_t>self._reply.resp, self.record.flags & NO_TOUCH
+        facts.argc = <uint32_t>(self.argc - skipped)
+        if facts.stamp == 0 or first < 0 or keys < 0 or first + keys > <int>facts.argc:
+            return 0
+        return self.waiters.add(facts, self.argv + skipped, <uint32_t>first, <uint32_t>keys, self.hash, ready)
+
+    cdef int replace(self, int index, bytes text) except -1:
+        if self.replaced is None:
+            self.replaced = []
+        self.replaced.append((index, text))
+        self.argv[index].bytes, self.argv[index].length = text, <uint64_t>len(text)
+        return 0
 
     cdef int64_t integer(self, int index) except? -1:
         cdef int64_t value

@@ -27,6 +27,7 @@ from shardkv.stats cimport ControlPage, ProcessBlock
 from workers.inner cimport InnerCalls
 from workers.leases cimport Leases
 from workers.registry cimport Handler
+from workers.waiters cimport Waiters
 
 cdef enum Outcome:
     COMPLETED
@@ -36,6 +37,7 @@ cdef enum Outcome:
 cdef class Execution(InnerCalls):
     cdef readonly Leases leases         # what it holds are the arenas of the request now executing
     cdef readonly ControlPage page
+    cdef Waiters waiters                # of keys of this shard
     cdef ProcessBlock *block
     cdef dict internal                  # Handler by name, of REQUEST_INTERNAL
     cdef char *members                  # by command id: see workers/ahead.pxd
@@ -55,6 +57,7 @@ cdef class Execution(InnerCalls):
     # Has the acceptor send a leased request again: nothing was done.
     cdef int put_off(self, RingPair pair, int acceptor, RequestRecord *record) except -1
     cdef int take_part(self, RequestRecord *record) except -1
+    cdef int tell_owners(self) except -1
     cdef int leave_part(self) except -1
     cdef int drop_segment(self, RequestRecord *record) except -1
 

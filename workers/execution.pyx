@@ -2,15 +2,15 @@
 import sys
 import traceback
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from shardkv.atomic cimport ticks
 from shardkv.resp cimport Reply, Stretch
 from shardkv.ring cimport (
-    IN_SEGMENT, LEASED, NO_TOUCH, REPLY_AGAIN, REPLY_ROOM, REPLY_WHOLE, REQUEST_COMMAND, REQUEST_INTERNAL,
-    RING_INLINE_MAX, Participant, ReplyRecord, SegmentName, reply_begin, ring_advance, ring_append, ring_reserve,
-    ring_room,
+    IN_SEGMENT, LEASED, NO_TOUCH, REPLY_AGAIN, REPLY_BLOCKED, REPLY_ROOM, REPLY_WHOLE, REQUEST_COMMAND,
+    REQUEST_INTERNAL, RING_INLINE_MAX, Participant, ReplyRecord, SegmentName, reply_begin, ring_advance, ring_append,
+    ring_reserve, ring_room,
 )
 from shardkv.segment cimport WORKER_OWNER
 from shardkv.stats cimport CHANGES, COMMANDS_MAX, ROLLBACKS, USED_MEMORY, count_call
@@ -20,11 +20,14 @@ from workers.leases cimport Leases
 from workers.memory.arena cimport Arena
 from workers.memory.keyspace cimport Keyspace
 from workers.pieces cimport Pieces
+from workers.memory.waits cimport waits_attach, waits_tell
 from workers.transaction cimport Transaction
 
+from shardkv.claims import Claims
 from shardkv.errors import ARENA_FULL, OUT_OF_MEMORY, CommandError, OutOfMemory
 from shardkv.segment import SegmentError, no_segment
 from workers.call import BadRecord
+from workers.waiters import Waiters
 
 
 cdef inline bint lies_in_ring(Reply reply) noexcept:
@@ -43,6 +46,11 @@ cdef class Execution:
         keyspace.touches = page.touches(self.index)
         self.leases = Leases(assignment, page, arena, keyspace)
         self.call = Call(self.leases.home, self)
+        self.waiters = Waiters(
+            [Claims.open(f"{assignment['folder']}/claims-{a}") for a in range(page.acceptors)], self.index, page.workers
+        )
+        self.call.waiters = self.waiters
+        waits_attach(&self.waiters.waits, page.touches(self.index))
         self.block = page.worker(self.index)
         self.commands = page.worker_commands(self.index)
         self.segments = SegmentStore(assignment["folder"], WORKER_OWNER | self.index, assignment["epoch"])
@@ -66,6 +74,7 @@ cdef class Execution:
         cdef uint64_t changes = self.keyspace.changes, now
         cdef bint failed, done
         cdef Outcome outcome
+        self.call.acceptor = <uint32_t>acceptor
         self.lend_ring(pair, record)
         self.take_part(record)
         self.expired_before = self.keyspace.expired
@@ -103,6 +112,14 @@ cdef class Execution:
             for shard in self.leases.taken:
                 shard.keyspace.touch = not record.flags & NO_TOUCH
                 shard.keyspace.changes = 0
+        return 0
+
+    cdef int tell_owners(self) except -1:
+        """Before the commit: tells the owners of arenas on lease of awaited keys that have changed."""
+        cdef Shard shard
+        if self.transaction.lent is not None:
+            for shard in self.leases.taken:
+                waits_tell(shard.keyspace)
         return 0
 
     cdef int leave_part(self) except -1:
@@ -162,6 +179,7 @@ cdef class Execution:
             raise BadRecord(f"{pair.path} has no room for a reply")
         self.call._reply.resp = 3 if record.resp == 3 else 2
         self.call._reply.lend(reply + sizeof(ReplyRecord), room - sizeof(ReplyRecord))
+        self.call.waits, self.call.replaced = False, None
         return 0
 
     # -- the handler
@@ -200,6 +218,8 @@ cdef class Execution:
             raise BadRecord("arguments do not fit in their record")
         else:
             self.call.parse(body, record.bytes, record.argc)
+        self.call.record = record
+        self.call.may_wait = record.kind == REQUEST_COMMAND
         self.call.hash = record.hash
         self.call.db = record.database
         self.call.command = record.command
@@ -254,9 +274,10 @@ cdef class Execution:
         """Appends the record of the call's reply and commits. Where there is no room for the reply's segment, a request
         that can be executed again has begun to go in pieces, any other has been undone."""
         cdef uint64_t begun = pair.reply.next
-        cdef bint again = not self.transaction.changed() or self.may_repeat(record)
+        cdef bint again = not self.call.waits and (not self.transaction.changed() or self.may_repeat(record))
         try:
             self.respond(pair, record, position)
+            self.tell_owners()
             self.transaction.commit()
             self.reply_segment = None
             return COMPLETED
@@ -287,14 +308,15 @@ cdef class Execution:
         cdef Reply reply = self.call._reply
         cdef ReplyRecord *answer = <ReplyRecord *>ring_reserve(&pair.reply, REPLY_ROOM)
         cdef SegmentName *name = <SegmentName *>(answer + 1)
+        cdef uint16_t kind = REPLY_BLOCKED if self.call.waits else REPLY_WHOLE
         if lies_in_ring(reply):
             # Lent was this ring's room (`lend_ring`), so the bytes lie where they belong.
             if reply.bytes != <char *>(answer + 1):
                 raise BadRecord(f"a reply was not written into {pair.path}")
-            reply_begin(answer, record, position, REPLY_WHOLE, reply.length)
+            reply_begin(answer, record, position, kind, reply.length)
         else:
             self.make_segment(reply)
-            reply_begin(answer, record, position, REPLY_WHOLE, sizeof(SegmentName))
+            reply_begin(answer, record, position, kind, sizeof(SegmentName))
             answer.flags = IN_SEGMENT
             name.id, name.size, name.table = self.reply_segment.id, reply.size(), 0
         answer.length = reply.size()

@@ -5,6 +5,8 @@ from shardkv.atomic cimport atomic_load_relaxed, ticks
 from shardkv.stats cimport (
     ACTIVE_EXPIRE_US,
     ARENA_BYTES,
+    BLOCKING_KEYS,
+    BLOCKING_KEYS_ON_NOKEY,
     CPU_SYS_US,
     CPU_USER_US,
     EXPIRED_KEYS,
@@ -153,6 +155,8 @@ cdef class Housekeeping:
         block.counters[<int>LAZYFREE_PENDING] = keyspace.to_reap()
         block.counters[<int>LAZYFREED_OBJECTS] += keyspace.reaped
         keyspace.reaped = 0
+        block.counters[<int>BLOCKING_KEYS] = self.execution.waiters.waits.keys
+        block.counters[<int>BLOCKING_KEYS_ON_NOKEY] = self.execution.waiters.waits.keys_on_nokey
         block.counters[<int>KEYSPACE_HITS] += call.hits
         block.counters[<int>KEYSPACE_MISSES] += call.misses
         call.hits = call.misses = 0

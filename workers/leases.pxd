@@ -46,7 +46,9 @@ Invariants
     wakes the executor: each behind a fence, if it sleeps for a lease (shardkv/sleep.pxd, invariants 2 and 3). Who
     goes to sleep at a marker behind which there is nothing to execute does not sleep for a lease: nobody need wake
     it.
- 9. What a record says of shards and positions is checked before it is used (BadRecord).
+ 9. A lease that changed a key which somebody waits for says so in the shard's `stirred` (workers/memory/waits.pxd),
+    before the commit. Until the owner has looked at it, who takes the lock gives it back, and the owner is woken.
+10. What a record says of shards and positions is checked before it is used (BadRecord).
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -99,6 +101,10 @@ cdef class Leases:
     cdef bint has_arrived(self, int acceptor, Participant *participant) except -1
     cdef bint take(self, RequestRecord *record) except -1
     cdef bint could_take(self, RequestRecord *record) except -1
+    # One more shard, for a waiter that is served (workers/serving.pxd); None: not now.
+    cdef Shard take_one(self, uint32_t number)
+    cdef bint could_take_one(self, uint32_t number) except -1
+    cdef bint is_stirred(self, uint32_t shard) noexcept
     cdef bint has_taken(self, Participant *participant, uint32_t count) noexcept
     cdef bint enter(self, Shard shard) except -1
     cdef bint taken_wanted(self) noexcept

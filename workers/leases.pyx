@@ -11,7 +11,7 @@ from shardkv.atomic cimport (
 )
 from shardkv.polling cimport pause
 from shardkv.ring cimport REQUEST_MARKER, Marker, Participant, RequestRecord, Ring, RingPair, record_at
-from shardkv.sleep cimport SLEEPS_FOR_LEASE, delay_point, wake_if
+from shardkv.sleep cimport SLEEPS_FOR_LEASE, SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, delay_point, wake_if
 from shardkv.stats cimport ControlPage
 from workers.call cimport Shard
 from workers.memory.arena cimport Arena
@@ -279,9 +279,35 @@ cdef class Leases:
                 self.give_back_taken()
                 return False
             self.taken.append(shard)
-            if not self.enter(shard):
+            if self.is_stirred(shard.index) or not self.enter(shard):
                 self.give_back_taken()
                 return False
+        return True
+
+    cdef Shard take_one(self, uint32_t number):
+        cdef Shard shard
+        for shard in self.taken:
+            if shard.index == <int>number:
+                return shard
+        shard = self.shard_at(number)
+        if not self._try(shard.arena.header):
+            return None
+        self.taken.append(shard)
+        if self.is_stirred(number) or not self.enter(shard):
+            self.give_back_taken()
+            return None
+        return shard
+
+    cdef bint could_take_one(self, uint32_t number) except -1:
+        """Whether `take_one` might succeed now."""
+        return not self.is_stirred(number) and self.is_free(self.header_of(number))
+
+    cdef bint is_stirred(self, uint32_t shard) noexcept:
+        """Whether a shard's owner has to look at something before others have the arena on lease; it is asked to."""
+        if atomic_load_acquire(&self.page.touches(<int>shard).stirred) == 0:
+            return False
+        if self.headers[shard] != NULL:
+            atomic_or(&self.headers[shard].wanted, <uint64_t>1 << (self.index & 63))
         return True
 
     cdef bint could_take(self, RequestRecord *record) except -1:
@@ -289,6 +315,8 @@ cdef class Leases:
         cdef Participant *participant = self.participants(record)
         cdef uint32_t number
         for number in range(record.participants):
+            if self.is_stirred(<uint32_t>participant[number].shard):
+                return False
             if not self.is_free(self.header_of(participant[number].shard)):
                 return False
         return True
@@ -336,6 +364,12 @@ cdef class Leases:
             delay_point()
             atomic_store_relaxed(&shard.arena.header.wanted, 0)
         self.wake_all()
+        for shard in self.taken:
+            if atomic_load_relaxed(&self.page.touches(shard.index).stirred):
+                wake_if(
+                    &self.page.worker(shard.index).sleeping,
+                    SLEEPS_FOR_RECORDS | SLEEPS_FOR_ROOM | SLEEPS_FOR_LEASE, <int>self.wake_fds[shard.index],
+                )
         self.taken = []
 
     cdef void wake_all(self) noexcept:
@@ -373,6 +407,8 @@ cdef class Leases:
                 return True
             if self.is_still(participant[number].shard, now_ms - patience):
                 if not self.has_arrived(acceptor, &participant[number]):
+                    return True
+                if self.is_stirred(<uint32_t>participant[number].shard):
                     return True
         return False
 

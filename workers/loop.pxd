@@ -27,6 +27,7 @@ from shardkv.polling cimport Polling
 from shardkv.ring cimport RequestRecord, RingPair
 from workers.execution cimport Execution
 from workers.housekeeping cimport Housekeeping
+from workers.serving cimport Serving
 
 cdef enum Turn:
     HAS_TO_WAIT
@@ -37,6 +38,7 @@ cdef class Worker(Execution):
     cdef readonly int acceptors
     cdef readonly dict settings         # directive -> text, those that matter to workers
     cdef readonly Housekeeping housekeeping
+    cdef Serving serving
     cdef list pairs                     # RingPair of each acceptor
     cdef list wake                      # eventfd of each acceptor
     cdef int wake_fd                    # ours
@@ -56,6 +58,8 @@ cdef class Worker(Execution):
     cdef bint pass_marker(self, RingPair pair, int acceptor, RequestRecord *record) except -1
     cdef Turn lease(self, RingPair pair, int acceptor, RequestRecord *record) except? HAS_TO_WAIT
     cdef int serve_piece(self, RingPair pair, int acceptor) except -1
+    cdef int deliver(self) except -1
+    cdef bint _may_deliver(self, int acceptor) noexcept
     cdef int publish(self, RingPair pair, int acceptor) except -1
     cdef int sleep(self) except -1
     cdef int _watch(self, int fd, uint32_t events) except -1
@@ -63,5 +67,6 @@ cdef class Worker(Execution):
     cdef bint _look(self) except -1
     cdef bint _has_requests(self) except -1
     cdef uint64_t _waits_for(self, int acceptor) except? 0xFF
+    cdef uint64_t _record_waits_for(self, int acceptor) except? 0xFF
     cdef bint _may_sleep(self) except -1
     cdef int _listen(self) except -1

@@ -10,6 +10,7 @@ from posix.unistd cimport close
 from shardkv.atomic cimport (
     atomic_fence, atomic_load_acquire, atomic_load_relaxed, atomic_store_relaxed, atomic_store_release, ticks,
 )
+from shardkv.claims cimport Claims
 from shardkv.ring cimport (
     LEASED, REPLY_ROOM, REQUEST_MARKER, RequestRecord, Ring, ring_advance, ring_behind, ring_peek, ring_publish,
     ring_release, ring_room,
@@ -26,6 +27,7 @@ from workers.housekeeping cimport TICK_MS
 from workers.memory.arena cimport COMMIT_EXPIRY, COMMIT_INTERNAL, Arena
 from workers.memory.keyspace cimport Keyspace
 from workers.recovery cimport count_attempt, pass_committed, weight_of
+from workers.serving cimport Serving
 
 from shardkv.log import Log
 from shardkv.ring import RingPair as RingPairType
@@ -81,6 +83,7 @@ cdef class Worker(Execution):
         self.settings = {}
         self.take_settings()
         self.housekeeping = Housekeeping(self, self.log)
+        self.serving = Serving(self)
         page.set_counter("worker", self.index, "pid", os.getpid())
         page.set_counter("worker", self.index, "started_ms", clock_ms(CLOCK_REALTIME))
 
@@ -130,13 +133,20 @@ cdef class Worker(Execution):
             if self.leases.hold():
                 self.changed |= self.leases.regained
                 self.leases.regained = False
+                if self.serving.due():
+                    self.serving.serve()
                 for acceptor in range(self.acceptors):
                     worked += self.serve(acceptor)
                 worked += self.housekeeping.step(uptime_ms)
+                if self.serving.due():
+                    self.serving.serve()
+                if self.serving.outbox.count:
+                    self.deliver()
                 self.leases.give_back()
             worked += free_some()
             if uptime_ms >= self.next_listen:
                 self._listen()
+                self.serving.tick()
             if not worked:
                 if self.stopping:
                     return
@@ -154,6 +164,11 @@ cdef class Worker(Execution):
         """Goes on where the shard's last worker ended, and counts its death against what it was doing."""
         cdef int acceptor, refused, weight = weight_of(self.died)
         cdef RingPair pair
+        cdef Claims claims
+        for claims in self.waiters.claims:
+            claims.give_back(<uint32_t>self.index, self.serving.outbox.stamps())
+        self.waiters.epoch = self.block.waiting_epoch + 1
+        atomic_store_release(&self.block.waiting_epoch, self.waiters.epoch)
         for acceptor in range(self.acceptors):
             pair = <RingPair>self.pairs[acceptor]
             pass_committed(self, pair, acceptor)
@@ -202,7 +217,12 @@ cdef class Worker(Execution):
                 self.tick = ticks()
             done += 1
             looked += 1
-            if not self.execute(pair, acceptor, record) or self.leases.wanted():
+            if not self.execute(pair, acceptor, record):
+                break
+            if self.serving.changed():
+                self.serving.serve()
+                self.tick = ticks()
+            if self.leases.wanted():
                 break
         if self.leases.taken:
             self.housekeeping.report_lent()
@@ -243,6 +263,19 @@ cdef class Worker(Execution):
         self.send_piece(pair, acceptor, record, room)
         self.publish(pair, acceptor)
         return 1
+
+    cdef int deliver(self) except -1:
+        """Sends what the outbox holds, as far as there is room; everything else is published."""
+        cdef int acceptor
+        for acceptor in range(self.acceptors):
+            if self._may_deliver(acceptor) and self.serving.outbox.send(
+                <RingPair>self.pairs[acceptor], acceptor, self.segments
+            ):
+                self.publish(<RingPair>self.pairs[acceptor], acceptor)
+        return self.serving.outbox.settle()
+
+    cdef bint _may_deliver(self, int acceptor) noexcept:
+        return self.serving.outbox.has(acceptor) and not (self.in_pieces and acceptor in self.in_pieces)
 
     cdef int publish(self, RingPair pair, int acceptor) except -1:
         cdef RequestRecord *record
@@ -309,7 +342,16 @@ cdef class Worker(Execution):
         return False
 
     cdef uint64_t _waits_for(self, int acceptor) except? 0xFF:
-        """What has to happen before a ring can be served on: a reason to sleep; 0: it can be now."""
+        """What has to happen before an acceptor can be served on: reasons to sleep; 0: it can be now."""
+        cdef uint64_t reasons = self._record_waits_for(acceptor)
+        if reasons == 0 or self.serving.outbox.count == 0 or not self._may_deliver(acceptor):
+            return reasons
+        if ring_room(&(<RingPair>self.pairs[acceptor]).reply) < REPLY_ROOM:
+            return reasons | SLEEPS_FOR_ROOM
+        return reasons if self.serving.outbox.no_segment else 0
+
+    cdef uint64_t _record_waits_for(self, int acceptor) except? 0xFF:
+        """The same of the next record in its ring."""
         cdef RingPair pair = <RingPair>self.pairs[acceptor]
         cdef RequestRecord *record = <RequestRecord *>ring_peek(&pair.request)
         if record == NULL:
@@ -345,9 +387,11 @@ cdef class Worker(Execution):
                     stay_awake(&self.block.sleeping)
                     return False
                 wanted |= reason
-            if self.leases.lent and self.leases.could_hold():
+            if self.leases.lent and self.leases.could_hold() or self.serving.could_serve():
                 stay_awake(&self.block.sleeping)
                 return False
+            if self.serving.wanted_shard >= 0:
+                wanted |= SLEEPS_FOR_LEASE
             if wanted == reasons:
                 return True
             reasons = wanted

@@ -14,11 +14,12 @@ Invariants
     slots, of joins, and what Replies gathers for the client. It counts as output, against the limits too, so whoever
     adds to it puts the client on the dirty list.
  4. `waiting` and the states of slots are changed by the functions below alone:
-        waiting   NOTHING -> RING, PENDING, LOCAL, PAUSE, TRANSACTION (client_await_…) -> NOTHING (client_resume)
+        waiting   NOTHING -> RING, PENDING, LOCAL, PAUSE, TRANSACTION, BLOCKED (client_await_…) -> NOTHING
+                  (client_resume); TRANSACTION -> BLOCKED (client_await_key) -> TRANSACTION (client_await_arrival)
         slot      EMPTY -> MUTED (client_mute), JOIN (client_begin_join), HELD (deliver…), AWAITED (client_await_reply);
                   JOIN -> EMPTY -> HELD (its last part), MUTED -> HELD (its reply, emptied), HELD -> EMPTY (its turn),
                   AWAITED -> JOIN, ARRIVED (its reply), ARRIVED -> EMPTY (client_take_reply)
-    BLOCKED_CLIENTS counts the clients in WAIT_PAUSE.
+    BLOCKED_CLIENTS counts the clients in WAIT_PAUSE, and of those in WAIT_BLOCKED the ones that are (waiters.pxd).
  5. A client with output or a reason to close is on the dirty list; one whose input may go on is on the queue. The
     reactor walks both. Each list has a link of its own, and who is closed is on the table's list of the removed alone.
  6. An awaited request is its client's last: nothing of what came behind it is looked at until its reply is here. Then
@@ -64,6 +65,7 @@ cdef enum Waiting:
     WAIT_LOCAL                # an asynchronous handler runs
     WAIT_PAUSE                # CLIENT PAUSE
     WAIT_TRANSACTION          # the reply of its last request
+    WAIT_BLOCKED              # … which waits for a key (waiters.pxd)
 
 cdef struct Slot:
     uint8_t state
@@ -128,6 +130,9 @@ cdef struct Client:
     int64_t created_ms
     int64_t active_ms
     int64_t soft_since_ms     # since when the output is above its soft limit, 0: it is not
+    uint64_t stamp            # of its request that may block, from the first try on; 0: none
+    void *waiter              # … which waits (waiters.pxd), or NULL
+    uint64_t waiter_bytes
     PyObject *view            # the Connection; a reference of ours keeps names and the like until the client is closed
     uint8_t peer[ADDRESS_BYTES]
 
@@ -194,6 +199,13 @@ cdef inline void client_await_retry(Client *client) noexcept nogil:
 cdef inline void client_await_unpause(Hub *hub, Client *client) noexcept nogil:
     client.waiting = WAIT_PAUSE
     hub.counters[<int>BLOCKED_CLIENTS] += 1
+
+cdef inline void client_await_key(Client *client) noexcept nogil:
+    client.waiting = WAIT_BLOCKED
+
+cdef inline void client_await_arrival(Client *client) noexcept nogil:
+    """Its wait is over: the reply comes next."""
+    client.waiting = WAIT_TRANSACTION
 
 cdef inline void client_resume(Hub *hub, Client *client) noexcept nogil:
     if client.waiting == WAIT_PAUSE:

@@ -58,6 +58,7 @@ cdef uint64_t client_memory(Client *client) noexcept nogil:
         sizeof(Client) + client.capacity + client.frame.capacity * sizeof(client.frame.spans[0])
         + client.slots_capacity * sizeof(Slot) + client.output.memory + client.held
         + (multi_memory(client.multi) if client.multi != NULL else 0)
+        + client.waiter_bytes
     )
 
 

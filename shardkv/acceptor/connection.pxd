@@ -7,5 +7,6 @@ cdef class Connection:
     cdef Hub *hub
     cdef public object name, lib_name, lib_ver, user
     cdef readonly str addr, laddr
+    cdef public object wait_ms    # how long the reply that its handler makes has to wait, 0: for ever; -1: not at all
 
 cdef Connection connection_of(Hub *hub, Client *client)

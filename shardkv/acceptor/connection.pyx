@@ -9,9 +9,11 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from shardkv.acceptor.client cimport (
-    Client, Hub, client_doom, client_forget_multi, client_memory, client_output_bytes, client_touch_output,
+    WAIT_PAUSE, Client, Hub, client_doom, client_forget_multi, client_memory, client_output_bytes,
+    client_touch_output,
 )
 from shardkv.acceptor.multi cimport Multi, multi_is_touched, multi_memory
+from shardkv.acceptor.waiters cimport is_blocked
 from shardkv.acceptor.net cimport AF_INET6, getsockname, sockaddr, sockaddr_storage, socklen_t
 
 cdef enum:
@@ -30,6 +32,7 @@ cdef Connection connection_of(Hub *hub, Client *client):
     view.addr, view.laddr = addresses(client)
     view.name = view.lib_name = view.lib_ver = b""
     view.user = "default"
+    view.wait_ms = -1
     client.view = <PyObject *>view
     Py_INCREF(view)
     return view
@@ -157,6 +160,11 @@ cdef class Connection:
     def touched(self) -> bool:
         """Whether a key watched has been changed: EXEC will do nothing."""
         return self.client.multi != NULL and bool(multi_is_touched(self.client.multi, self.hub.touches))
+
+    @property
+    def blocked(self) -> bool:
+        """Whether its request waits: for a key, or for the end of a pause."""
+        return self.client.waiting == WAIT_PAUSE or is_blocked(self.client)
 
     @property
     def closing(self) -> bool:

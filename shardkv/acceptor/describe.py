@@ -31,5 +31,5 @@ def text_of(value: str | bytes | None) -> str:
 
 
 def _flags(client: Connection) -> str:
-    flags = "x" * (client.multi >= 0) + "d" * client.touched + "c" * client.closing
+    flags = "b" * client.blocked + "x" * (client.multi >= 0) + "d" * client.touched + "c" * client.closing
     return flags + "U" * client.unix + "e" * client.no_evict + "T" * client.no_touch or "N"

@@ -21,6 +21,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from shardkv.acceptor.client cimport Client, Hub
 from shardkv.acceptor.requests cimport Requests
 from shardkv.acceptor.specs cimport CommandTable, Spec
+from shardkv.acceptor.waiters cimport Waiters
 from shardkv.hashing cimport hash_for_routing, shard_of
 from shardkv.stats cimport CommandBlock, ControlPage
 
@@ -34,6 +35,7 @@ cdef class Division:
     cdef ControlPage page
     cdef CommandBlock *stats
     cdef Requests requests
+    cdef Waiters waiters
     cdef uint32_t workers
     cdef bint several         # acceptors
     cdef uint8_t *shards      # 1 for each that a request needs
@@ -50,6 +52,7 @@ cdef class Division:
     cdef bint _send_keyed(self, Client *client, Spec *spec)
     cdef bint _send_slow(self, Client *client, Spec *spec)
     cdef bint _send_cursor(self, Client *client, Spec *spec)
+    cdef bint _begin_waiting(self, Client *client, Spec *spec)
     cdef bint _send_all(self, Client *client, Spec *spec)
     cdef bint _send_split(self, Client *client, Spec *spec)
     cdef int _divide(self, Client *client, Spec *spec, uint32_t keys)

@@ -27,6 +27,7 @@ from shardkv.acceptor.specs cimport (
     ROUTE_KEYED,
     SPEC_ATOMIC,
     SPEC_AWAITED,
+    SPEC_BLOCKING,
     SPEC_MAY_BLOCK,
     SPEC_SLOW_KEYS,
 )
@@ -37,6 +38,9 @@ from shardkv.stats cimport KEYS, LEASED_REQUESTS
 from shardkv.commands.keys import constant_tag, find_keys, find_patterns
 from shardkv.errors import wrong_arity
 from shardkv.segment import SegmentError, no_segment
+
+cdef extern from "<strings.h>" nogil:
+    int strncasecmp(const char *left, const char *right, size_t length)
 
 cdef enum:
     CURSOR_BITS = 48           # of a worker's own cursor; its index lies above
@@ -68,9 +72,11 @@ cdef bint says_block(Client *client) noexcept:
 
 
 cdef class Division:
-    def __init__(self, table: CommandTable, page: ControlPage, int index, Requests requests) -> None:
+    def __init__(
+        self, table: CommandTable, page: ControlPage, int index, Requests requests, Waiters waiters
+    ) -> None:
         """Divides the requests of acceptor `index`."""
-        self.table, self.page, self.requests = table, page, requests
+        self.table, self.page, self.requests, self.waiters = table, page, requests, waiters
         self.stats = page.acceptor_commands(index)
         self.workers = requests.workers
         self.several = page.header.acceptors > 1
@@ -192,8 +198,12 @@ cdef class Division:
         if not (self.requests.may_try_again(client, self.hub.now_ms) and self.requests.reserve_all(client)):
             self.requests.forget()
             return False
+        if spec.flags & SPEC_BLOCKING and not self._begin_waiting(client, spec):
+            self.requests.forget()
+            return True
         segments = self._make_segments(client, spec, NULL, True)
         if segments is None:
+            self.waiters.forget(client)
             return True
         self.hub.counters[<int>LEASED_REQUESTS] += not client.again
         self.requests.append(
@@ -220,9 +230,13 @@ cdef class Division:
         if not self.requests.reserve(client, shard):
             part.argc = 0
             return False
+        if awaited and spec.flags & SPEC_BLOCKING and not self._begin_waiting(client, spec):
+            part.argc = 0
+            return True
         if is_long(part):
             segments = self._make_segments(client, spec, NULL, awaited)
             if segments is None:
+                self.waiters.forget(client)
                 return True
             segment = segments[shard]
             if not awaited:
@@ -230,6 +244,13 @@ cdef class Division:
         sequence = client_await_reply(self.hub, client) if awaited else client_accept(self.hub, client)
         self.requests.append(client, spec, sequence, shard, NULL, segment)
         return True
+
+    cdef bint _begin_waiting(self, Client *client, Spec *spec):
+        """The request is to be sent, and may have to wait for its keys; False: it is refused."""
+        if self.waiters.begin(client):
+            return True
+        self._reject(client, spec, "OOM there is no room for one more client that waits")
+        return False
 
     # -- commands for several workers
 

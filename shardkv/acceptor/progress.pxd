@@ -19,6 +19,7 @@ from shardkv.acceptor.client cimport Client, Hub
 from shardkv.acceptor.client_table cimport ClientTable
 from shardkv.acceptor.requests cimport Requests
 from shardkv.acceptor.router cimport Router
+from shardkv.acceptor.waiters cimport Waiters
 from shardkv.segment cimport SegmentStore
 
 cdef class Progress:
@@ -27,6 +28,7 @@ cdef class Progress:
     cdef Router router
     cdef Requests requests
     cdef SegmentStore segments
+    cdef Waiters waiters
 
     # requests
     cdef void run_queue(self)                                           # each client that is queued goes on once

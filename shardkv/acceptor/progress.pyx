@@ -8,6 +8,7 @@ from posix.unistd cimport close as close_descriptor
 
 from shardkv.acceptor.client cimport (
     PENDING_MAX,
+    WAIT_BLOCKED,
     WAIT_LOCAL,
     WAIT_NOTHING,
     WAIT_PAUSE,
@@ -44,6 +45,7 @@ from shardkv.acceptor.parser cimport (
 )
 from shardkv.acceptor.refusal cimport error_reply, reply_at_once
 from shardkv.acceptor.requests cimport Queue
+from shardkv.acceptor.waiters cimport is_blocked
 from shardkv.atomic cimport atomic_load_acquire
 from shardkv.stats cimport (
     CONNECTED_CLIENTS,
@@ -64,9 +66,10 @@ log = logging.getLogger("shardkv")
 
 
 cdef class Progress:
-    def __init__(self, ClientTable clients, Router router, Requests requests) -> None:
+    def __init__(self, ClientTable clients, Router router, Requests requests, Waiters waiters) -> None:
         """Serves the clients of a table; their requests go to `router`, and wait for room in `requests`."""
         self.clients, self.router, self.requests, self.segments = clients, router, requests, requests.segments
+        self.waiters = waiters
 
     # -- requests
 
@@ -97,6 +100,10 @@ cdef class Progress:
         if (client.waiting == WAIT_TRANSACTION or client.again) and not self._go_on(client):
             return
         if client.closing or client.waiting in (WAIT_LOCAL, WAIT_PAUSE):
+            return
+        if client.waiting == WAIT_BLOCKED:
+            if client.hangup and is_blocked(client):
+                client_doom(&self.hub, client)
             return
         if client.waiting == WAIT_PENDING and client.next_request - client.next_reply > RESUME_BELOW:
             return
@@ -130,7 +137,8 @@ cdef class Progress:
         cdef Client *last = queue.last
         cdef Client *client = NULL
         queue.tried_at = atomic_load_acquire(&self.requests.rings[worker].shared.head)
-        while client != last:
+        self.requests.serve_posted(worker)
+        while queue.posted == NULL and client != last:
             client = self.requests.serve_next(worker)
             if client == NULL:
                 break
@@ -176,6 +184,9 @@ cdef class Progress:
             input_next_request(client)
             if client.waiting != WAIT_NOTHING:
                 self.hub.cold = True
+                return False
+            if client.waiting == WAIT_BLOCKED:
+                input_consumed(client)
                 return False
         input_consumed(client)
         return not (client.closing or client.doomed)
@@ -294,6 +305,7 @@ cdef class Progress:
             return
         close_descriptor(client.fd)
         client.fd = -1
+        self.waiters.drop(client)
         client_resume(&self.hub, client)
         self.hub.counters[<int>CONNECTED_CLIENTS] -= 1
         input_drop_segment(client)

@@ -22,6 +22,7 @@ from shardkv.acceptor.client cimport (
 )
 from shardkv.acceptor.connection cimport Connection, connection_of
 from shardkv.acceptor.input cimport IDLE_MS, input_shrink
+from shardkv.acceptor.waiters cimport is_blocked
 from shardkv.polling cimport poll_configure
 from shardkv.segment cimport free_some
 from shardkv.stats cimport (
@@ -81,6 +82,12 @@ cdef class Reactor(Turn):
         client_enqueue(self.hub, client)
         self.kick()
 
+    def unblock(self, Connection connection, with_error: bool) -> bool:
+        """Ends the wait of a client that is blocked, as by its time-out or with an error; False: it is not."""
+        cdef bint unblocked = self.waiters.unblock(connection.client, with_error)
+        self.kick()
+        return unblocked
+
     def ask(self, uint32_t worker, uint64_t question, list args) -> bool:
         """Sends a question of our own to a worker; False: its ring is full. Raises ValueError when it is too large."""
         cdef bint sent = self.requests.ask(worker, question, args)
@@ -112,7 +119,9 @@ cdef class Reactor(Turn):
         for place in range(1, self.clients.count):
             if self.clients.clients[place] != NULL:
                 self.clients.clients[place].closing = True
-                self.clients.clients[place].doomed = self.clients.clients[place].waiting == WAIT_LOCAL
+                self.clients.clients[place].doomed |= (
+                    self.clients.clients[place].waiting == WAIT_LOCAL or is_blocked(self.clients.clients[place])
+                )
                 client_touch_output(self.hub, self.clients.clients[place])
         self.kick()
 

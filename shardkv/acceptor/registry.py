@@ -32,6 +32,9 @@ class Host(Protocol):
     def pause(self, until_ms: int, writes_only: bool) -> None:
         """Lets commands wait until a unix time in milliseconds: all of them, or those that write."""
 
+    def unblock(self, connection: Connection, with_error: bool) -> bool:
+        """Ends the wait of a client that is blocked, as by its time-out or with an error; False: it is not."""
+
     def unpause(self) -> None:
         """Lets commands go on at once."""
 

@@ -17,6 +17,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from shardkv.acceptor.client cimport Client, Hub
 from shardkv.acceptor.client_table cimport ClientTable
 from shardkv.acceptor.requests cimport Requests
+from shardkv.acceptor.waiters cimport Waiters
 from shardkv.ring cimport ReplyRecord, Ring
 from shardkv.segment cimport Segment, SegmentStore
 
@@ -36,6 +37,7 @@ cdef class Replies:
     cdef ClientTable clients
     cdef Requests requests    # told whom to wake
     cdef SegmentStore segments
+    cdef Waiters waiters
     cdef object server        # is given the answers to the acceptor's own questions
     cdef list pairs
     cdef Ring **rings
@@ -48,7 +50,8 @@ cdef class Replies:
     cdef int _fail(self) except -1
     cdef int _deliver(self, uint32_t worker, ReplyRecord *record) except -1
     cdef int _have_sent_again(self, Client *client, uint64_t sequence) except -1
-    cdef int _deliver_segment(self, ReplyRecord *record, Segment segment) except -1
+    cdef int _deliver_segment(self, uint32_t worker, ReplyRecord *record, Segment segment) except -1
+    cdef int _block(self, Client *client, ReplyRecord *record, const char *body, uint32_t worker) except -1
     cdef int _pass_answer(self, ReplyRecord *record, const char *reply) except -1
     cdef Gathered _take_gathered(self, uint32_t worker)
     cdef int _gather(self, uint32_t worker, ReplyRecord *record) except -1

@@ -14,6 +14,7 @@ from shardkv.acceptor.output cimport Payload, payload_copy
 from shardkv.ring cimport (
     IN_SEGMENT,
     REPLY_AGAIN,
+    REPLY_BLOCKED,
     REPLY_PIECE,
     REPLY_WHOLE,
     PieceHeader,
@@ -46,7 +47,7 @@ cdef bint is_sound(const ReplyRecord *record) noexcept nogil:
             and piece.offset <= record.length and piece.bytes <= record.length - piece.offset
     if record.flags & IN_SEGMENT:
         return room >= sizeof(SegmentName) and (<const SegmentName *>(record + 1)).size == record.length
-    return record.kind in (REPLY_WHOLE, REPLY_AGAIN) and record.length <= room
+    return record.kind in (REPLY_WHOLE, REPLY_AGAIN, REPLY_BLOCKED) and record.length <= room
 
 
 cdef inline bint is_awaited(const Client *client, const ReplyRecord *record) noexcept nogil:
@@ -55,11 +56,13 @@ cdef inline bint is_awaited(const Client *client, const ReplyRecord *record) noe
 
 cdef class Replies:
     def __init__(
-        self, pairs: list, ClientTable clients, Requests requests, SegmentStore segments, server: object
+        self, pairs: list, ClientTable clients, Requests requests, SegmentStore segments, Waiters waiters,
+        server: object,
     ) -> None:
         """Takes the consumer's side of the reply rings, one for each worker."""
         cdef uint32_t worker
         self.pairs, self.clients, self.requests, self.segments, self.server = pairs, clients, requests, segments, server
+        self.waiters = waiters
         self.workers = len(pairs)
         self.gathered = {}
         self.rings = <Ring **>calloc(self.workers, sizeof(Ring *))
@@ -131,12 +134,16 @@ cdef class Replies:
         if self.gathered:
             self._take_gathered(worker)
         if record.flags & IN_SEGMENT:
-            return self._deliver_segment(record, self._open(record))
+            return self._deliver_segment(worker, record, self._open(record))
         client = self.clients.find(record.token)
+        if record.kind == REPLY_BLOCKED:
+            return self._block(client, record, <char *>(record + 1), worker)
         if client == NULL or not is_awaited(client, record):
             return self._pass_answer(record, <char *>(record + 1)) if client == NULL else 0
         if record.kind == REPLY_AGAIN:
             return self._have_sent_again(client, record.sequence)
+        if client.stamp and not self.waiters.settle(client, record.sequence, worker):
+            return 0
         if client.marked == 0:
             deliver(self.hub, client, record.sequence, <char *>(record + 1), record.length)
         elif payload_copy(&payload, <char *>(record + 1), record.length):
@@ -155,12 +162,16 @@ cdef class Replies:
             client_enqueue(self.hub, client)
         return 0
 
-    cdef int _deliver_segment(self, ReplyRecord *record, Segment segment) except -1:
+    cdef int _deliver_segment(self, uint32_t worker, ReplyRecord *record, Segment segment) except -1:
         """Delivers the record's reply, which lies in a segment; None: it is lost."""
         cdef Client *client = self.clients.find(record.token)
         cdef Payload payload
         if client == NULL or not is_awaited(client, record):
             return self._pass_answer(record, segment.address) if client == NULL and segment is not None else 0
+        if record.kind == REPLY_BLOCKED and segment is not None:
+            return self._block(client, record, segment.address, worker)
+        if client.stamp and not self.waiters.settle(client, record.sequence, worker):
+            return 0
         if segment is None:
             client_doom(self.hub, client)
             return 0
@@ -169,6 +180,12 @@ cdef class Replies:
         payload.length = record.length
         payload.segment = <PyObject *>segment
         deliver_part(self.hub, client, record.sequence, record.part, &payload)
+        return 0
+
+    cdef int _block(self, Client *client, ReplyRecord *record, const char *body, uint32_t worker) except -1:
+        """The client's request waits."""
+        if client != NULL and client.stamp and record.sequence == client.next_request - 1:
+            return self.waiters.blocked(client, worker, body, record.length)
         return 0
 
     cdef int _pass_answer(self, ReplyRecord *record, const char *reply) except -1:
@@ -205,7 +222,7 @@ cdef class Replies:
         memcpy(gathered.segment.address + piece.offset, <char *>(piece + 1), piece.bytes)
         gathered.length += piece.bytes
         if gathered.length == record.length:
-            return self._deliver_segment(record, gathered.segment)
+            return self._deliver_segment(worker, record, gathered.segment)
         self.gathered[worker] = gathered
         if client != NULL:
             client_hold(self.hub, client, gathered.length)

@@ -63,7 +63,14 @@ cdef struct Queue:
     # The clients that wait for room in one request ring.
     Client *first
     Client *last
+    Posted *posted            # goes before all of them
+    Posted *last_posted
     uint64_t tried_at         # the ring's head when the first one was last tried
+
+cdef struct Posted:
+    # A record of our own that waits for room in a request ring; it follows.
+    Posted *next
+    uint64_t size
 
 cdef inline uint64_t ticket_of(const Client *client) noexcept nogil:
     """The ticket of the request at hand; none is later than all."""
@@ -105,7 +112,7 @@ cdef class Requests:
     cdef bint end_turn(self) noexcept nogil                  # False: there is still no room for its request
     cdef inline bint may_serve(self, uint32_t worker) noexcept nogil:
         """Whether clients wait for a ring whose head has moved since one was tried."""
-        return self.queues[worker].first != NULL and (
+        return (self.queues[worker].first != NULL or self.queues[worker].posted != NULL) and (
             atomic_load_acquire(&self.rings[worker].shared.head) != self.queues[worker].tried_at
         )
     # For each long part a name of the request's segment, which is made if the client has none, with the part's places
@@ -127,6 +134,11 @@ cdef class Requests:
         self, Segment segment, Client *client, Spec *spec, const uint16_t *owners, uint32_t worker
     ) except -1
     cdef bint ask(self, uint32_t worker, uint64_t question, list args) except *
+    # Appends an internal request like `head` with these arguments, now or as soon as there is room. SegmentError.
+    cdef int post(self, uint32_t worker, RequestRecord *head, list words) except -1
+    cdef bytes _in_segment(self, RequestRecord *head, list words, bytes body)
+    cdef bint _append_whole(self, uint32_t worker, const char *record, uint64_t size) noexcept nogil
+    cdef void serve_posted(self, uint32_t worker) noexcept nogil
     # A worker has requests of ours to execute. Markers that it has not passed yet are none.
     cdef bint awaiting(self) noexcept nogil
     cdef void publish(self)

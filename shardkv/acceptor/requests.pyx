@@ -101,6 +101,9 @@ cdef class Requests:
 
     cdef bint reserve(self, Client *client, uint32_t worker) noexcept nogil:
         cdef const Client *first = self.queues[worker].first
+        if self.queues[worker].posted != NULL:
+            client_await_ring(client, worker)
+            return False
         if first == NULL or client == self.served and worker == self.served_ring or ticket_of(client) < first.ticket:
             if ring_reserve(self.rings[worker], record_size(&self.parts[worker])) != NULL:
                 return True
@@ -157,7 +160,7 @@ cdef class Requests:
         if ticket_of(client) == UINT64_MAX:
             self.tickets += 1
             client.ticket, client.ticket_request = self.tickets, client.next_request
-        if queue.first == NULL:
+        if queue.first == NULL and queue.posted == NULL:
             queue.tried_at = self.rings[client.ring].seen  # ring_reserve has just loaded it: there is too little room
         elif queue.last.ticket < client.ticket:
             before = queue.last
@@ -361,6 +364,76 @@ cdef class Requests:
         self.asked[worker] = ring.next
         self.moved[worker] |= SLEEPS_FOR_RECORDS
         return True
+
+    # -- records of our own that have to reach a worker
+
+    cdef int post(self, uint32_t worker, RequestRecord *head, list words) except -1:
+        cdef bytes lengths = b"".join([len(word).to_bytes(4, sys.byteorder) for word in words])
+        cdef bytes body = b"".join(words)
+        cdef uint64_t size = (sizeof(RequestRecord) + <uint64_t>len(lengths) + <uint64_t>len(body) + 7) & ~<uint64_t>7
+        cdef Posted *posted
+        cdef Queue *queue = &self.queues[worker]
+        cdef bytes record
+        head.argc = <uint32_t>len(words)
+        if size > RING_INLINE_MAX:
+            record = self._in_segment(head, words, body)
+        else:
+            head.size, head.bytes = <uint32_t>size, <uint32_t>(len(lengths) + len(body))
+            record = ((<char *>head)[:sizeof(RequestRecord)] + lengths + body).ljust(size, b"\0")
+        if queue.posted == NULL and self._append_whole(worker, record, <uint64_t>len(record)):
+            return 0
+        posted = <Posted *>malloc(sizeof(Posted) + len(record))
+        if posted == NULL:
+            raise MemoryError
+        posted.next, posted.size = NULL, <uint64_t>len(record)
+        memcpy(posted + 1, <const char *>record, len(record))
+        if queue.posted != NULL:
+            queue.last_posted.next = posted
+        else:
+            queue.posted = posted
+            queue.tried_at = self.rings[worker].seen
+            self.waiting += 1
+        queue.last_posted = posted
+        return 0
+
+    cdef bytes _in_segment(self, RequestRecord *head, list words, bytes body):
+        """The record of a request whose arguments lie in a segment."""
+        cdef SegmentName name
+        cdef Segment segment = self.segments.create()
+        places, at = [], 0
+        for word in words:
+            places += [at, len(word)]
+            at += len(word)
+        try:
+            body = body.ljust((len(body) + 7) // 8 * 8, b"\0")
+            segment.append(body, len(body))
+            table = b"".join([place.to_bytes(8, sys.byteorder) for place in places])
+            segment.append(table, len(table))
+        except SegmentError:
+            segment.unlink()
+            raise
+        name.id, name.size, name.table = segment.id, len(body) + len(table), len(body)
+        head.size, head.bytes = sizeof(RequestRecord) + sizeof(SegmentName), 0
+        head.flags |= IN_SEGMENT
+        return (<char *>head)[:sizeof(RequestRecord)] + (<char *>&name)[:sizeof(SegmentName)]
+
+    cdef bint _append_whole(self, uint32_t worker, const char *record, uint64_t size) noexcept nogil:
+        cdef char *room = ring_reserve(self.rings[worker], <uint32_t>size)
+        if room == NULL:
+            return False
+        memcpy(room, record, size)
+        ring_append(self.rings[worker], <uint32_t>size)
+        self.moved[worker] |= SLEEPS_FOR_RECORDS
+        return True
+
+    cdef void serve_posted(self, uint32_t worker) noexcept nogil:
+        cdef Queue *queue = &self.queues[worker]
+        cdef Posted *posted = queue.posted
+        while posted != NULL and self._append_whole(worker, <char *>(posted + 1), posted.size):
+            queue.posted = posted.next
+            free(posted)
+            posted = queue.posted
+            self.waiting -= posted == NULL
 
     # -- publishing
 

@@ -11,7 +11,7 @@ Invariants
  2. What a browser was made to send is not executed: a line of an HTTP request is taken for one whoever sends it, before
     authentication too. The client is closed without a reply, and nothing behind that line is run.
 """
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from shardkv.acceptor.client cimport Client, Hub
 from shardkv.acceptor.division cimport Division
@@ -42,4 +42,6 @@ cdef class Router:
     cdef Spec *_unknown_command(self, Client *client)
     cdef str _unknown_text(self, Client *client, Spec *container)
     cdef bint _run_local(self, Client *client, Spec *spec)
+    cdef bint _postpone(self, Client *client, uint64_t sequence, int64_t timeout_ms, bytes reply)
+    cdef void _mind_reply_mode(self, Client *client, uint64_t sequence)
     cdef bint _ping(self, Client *client, Spec *spec, uint64_t started)

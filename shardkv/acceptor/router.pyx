@@ -177,23 +177,36 @@ cdef class Router:
             client.reply_mode = REPLY_SKIPPING
         view = connection_of(self.hub, client)
         client_await_handler(client)
+        view.wait_ms = -1
         reply = self.calls.call(spec.id, view, frame_arguments(client), sequence)
-        if reply is not None:
+        if reply is not None and view.wait_ms >= 0 and self._postpone(client, sequence, view.wait_ms, reply):
+            count_call(&self.stats[spec.id], ticks() - started, False)
+        elif reply is not None:
             self.finish_local(client, sequence, reply)
             count_call(&self.stats[spec.id], ticks() - started, reply.startswith(b"-"))
         else:
             count_call(&self.stats[spec.id], ticks() - started, False)
         return True
 
+    cdef bint _postpone(self, Client *client, uint64_t sequence, int64_t timeout_ms, bytes reply):
+        """Has a reply wait; False: it does not."""
+        if not self.division.waiters.postpone(client, sequence, timeout_ms, reply):
+            return False
+        self._mind_reply_mode(client, sequence)
+        return True
+
+    cdef void _mind_reply_mode(self, Client *client, uint64_t sequence):
+        if client.reply_mode != REPLY_ON:
+            client_mute(self.hub, client, sequence)
+        if client.reply_mode == REPLY_SKIPPING:
+            client.reply_mode = REPLY_ON
+
     cdef int finish_local(self, Client *client, uint64_t sequence, bytes reply) except -1:
         cdef const char *data = reply
         if client.weaver != NULL:
             return self.transactions.take_local(client, reply)
         client_resume(self.hub, client)
-        if client.reply_mode != REPLY_ON:
-            client_mute(self.hub, client, sequence)
-        if client.reply_mode == REPLY_SKIPPING:
-            client.reply_mode = REPLY_ON
+        self._mind_reply_mode(client, sequence)
         deliver(self.hub, client, sequence, data, len(reply))
         return 0
 

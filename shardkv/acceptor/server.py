@@ -146,6 +146,10 @@ class Server:
     def _complete(self, client: Connection, sequence: int, reply: bytes) -> None:
         self.reactor.complete(client, sequence, reply)
 
+    def unblock(self, connection: Connection, with_error: bool) -> bool:
+        """Ends the wait of a client that is blocked, as by its time-out or with an error; False: it is not."""
+        return self.reactor.unblock(connection, with_error)
+
     # -- CLIENT PAUSE
 
     def pause(self, until_ms: int, writes_only: bool) -> None:

@@ -27,6 +27,7 @@ cdef enum SpecFlag:
     SPEC_MAY_BLOCK = 8192     # … if it has the word BLOCK
     SPEC_ATOMIC = 16384       # splits, but not its effects: one that needs several shards leases them
     SPEC_SESSION = 32768      # run here; changes what the commands behind it mean (registry.py, `effect`)
+    SPEC_BLOCKING = 65536     # may wait for its keys
 
 cdef enum RouteKind:          # values of shardkv.commands.spec.Route
     ROUTE_LOCAL = 0

@@ -4,7 +4,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
 from shardkv.commands.keys import has_plain_range
-from shardkv.commands.spec import Command
+from shardkv.commands.spec import Command, Route
 
 _FLAGS = {
     "write": SPEC_WRITE, "denyoom": SPEC_DENY_OOM, "no_auth": SPEC_NO_AUTH, "loading": SPEC_LOADING,
@@ -71,6 +71,8 @@ cdef class CommandTable:
             spec.flags |= SPEC_SLOW_KEYS
         if "blocking" in command.flags:
             spec.flags |= SPEC_MAY_BLOCK if any(arg.token == "BLOCK" for arg in command.args) else SPEC_AWAITED
+        if "blocking" in command.flags and command.route == Route.KEYED:
+            spec.flags |= SPEC_BLOCKING
         spec.flags |= _SPECIAL.get(command.name, 0)
         spec.kind = _TRANSACTION.get(command.name, TRANSACTION_NONE)
         if spec.kind != TRANSACTION_NONE:

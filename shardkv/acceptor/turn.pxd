@@ -23,6 +23,7 @@ from shardkv.acceptor.net cimport epoll_event
 from shardkv.acceptor.progress cimport Progress
 from shardkv.acceptor.replies cimport Replies
 from shardkv.acceptor.requests cimport Requests
+from shardkv.acceptor.waiters cimport Waiters
 from shardkv.polling cimport Polling
 from shardkv.stats cimport ControlPage, ProcessBlock
 
@@ -40,6 +41,8 @@ cdef class Turn:
     cdef Progress progress
     cdef Requests requests
     cdef Replies replies
+    cdef Waiters waiters
+    cdef object timer         # of them, or None
     cdef ClientTable clients
     cdef Listener listener
     cdef ControlPage page

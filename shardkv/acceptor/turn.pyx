@@ -35,18 +35,34 @@ from shardkv.acceptor.net cimport (
 )
 from shardkv.acceptor.router cimport Router
 from shardkv.acceptor.specs cimport CommandTable
-from shardkv.atomic cimport ticks
+from shardkv.acceptor.waiters cimport Waiters
+from shardkv.atomic cimport atomic_load_acquire, ticks
 from shardkv.polling cimport pause, poll_begin, poll_contended, poll_found, poll_gave_up, poll_woken, poll_yield
 from shardkv.ring cimport RingPair
 from shardkv.segment cimport SegmentStore, free_some
 from shardkv.sleep cimport SLEEPS_FOR_RECORDS, SLEEPS_FOR_ROOM, fall_asleep, stay_awake
 from shardkv.stats cimport (
-    BLOCKED_CLIENTS, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED, WATCHED_KEYS, WATCHING_CLIENTS,
+    BLOCKED_CLIENTS, CLIENTS_IN_TIMEOUT_TABLE, CONNECTED_CLIENTS, CONNECTIONS_RECEIVED,
+    WATCHED_KEYS, WATCHING_CLIENTS,
 )
+
+from shardkv.claims import Claims
 
 cdef enum:
     WAKE_UP = 0               # epoll's word for our eventfd; below LISTENERS_MAX a listener, else a Client's address
     LISTENERS_MAX = 4096
+
+
+cdef bint any_took_over(Waiters waiters) noexcept nogil:
+    """Whether a worker took over that does not know yet who waits for its keys. Its first publish is behind that, and
+    wakes who sleeps."""
+    cdef ProcessBlock *block
+    cdef uint32_t worker
+    for worker in range(waiters.workers if waiters.count else 0):
+        block = &waiters.page.blocks[1 + waiters.page.header.acceptors + worker]
+        if atomic_load_acquire(&block.waiting_epoch) != waiters.epochs[worker]:
+            return True
+    return False
 
 
 cdef class Turn:
@@ -64,13 +80,18 @@ cdef class Turn:
         self.clients = ClientTable(assignment["epoch"])
         pairs = [RingPair.open(f"{assignment['folder']}/ring-{index}-{w}") for w in range(assignment["workers"])]
         self.requests = Requests(page, pairs, assignment["worker_wake"], segments, self.clients.epoch)
-        self.replies = Replies(pairs, self.clients, self.requests, segments, server)
-        division = Division(table, page, index, self.requests)
+        claims = Claims.open(f"{assignment['folder']}/claims-{index}")
+        self.waiters = Waiters(page, self.clients, self.requests, claims, self._arm)
+        self.replies = Replies(pairs, self.clients, self.requests, segments, self.waiters, server)
+        division = Division(table, page, index, self.requests, self.waiters)
         router = Router(table, page, index, division, calls)
-        self.progress = Progress(self.clients, router, self.requests)
+        self.progress = Progress(self.clients, router, self.requests, self.waiters)
         self.hub = router.hub = router.transactions.hub = division.hub = self.replies.hub = &self.progress.hub
+        self.waiters.hub = self.hub
         self.hub.counters, self.hub.touches = self.block.counters, page.touches(0)
-        for level in (CONNECTED_CLIENTS, BLOCKED_CLIENTS, WATCHING_CLIENTS, WATCHED_KEYS):
+        for level in (
+            CONNECTED_CLIENTS, BLOCKED_CLIENTS, CLIENTS_IN_TIMEOUT_TABLE, WATCHING_CLIENTS, WATCHED_KEYS,
+        ):
             self.hub.counters[<int>level] = 0
         self.tell_time()
         self._watch(assignment["acceptor_wake"][index])
@@ -117,6 +138,7 @@ cdef class Turn:
             self.progress.run_queue()
             self.requests.publish()
             worked += self.replies.drain()
+            self.waiters.look()
             self.progress.retry_stalled()
             self.progress.run_queue()
             self.requests.publish()
@@ -201,7 +223,7 @@ cdef class Turn:
     cdef bint _may_sleep(self) noexcept nogil:
         cdef uint64_t reasons = SLEEPS_FOR_RECORDS | (SLEEPS_FOR_ROOM if self.requests.waiting else 0)
         fall_asleep(&self.block.sleeping, reasons)
-        if self.replies.waiting() or self._may_serve_stalled():
+        if self.replies.waiting() or self._may_serve_stalled() or any_took_over(self.waiters):
             stay_awake(&self.block.sleeping)
             return False
         return True
@@ -226,6 +248,17 @@ cdef class Turn:
         if not self.scheduled:
             self.scheduled = True
             self.loop.call_soon(self.turn)
+
+    def _arm(self, delay_ms: int) -> None:
+        """Sets the timer of those who wait."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_later(delay_ms / 1000, self._expire)
+
+    def _expire(self) -> None:
+        self.timer = None
+        self.waiters.expire()
+        self.kick()
 
     def kick(self) -> None:
         """Asks for a turn; for whoever changed something outside of one."""

@@ -108,6 +108,18 @@ COMMANDS: tuple[Command, ...] = (
         name="move", arity=3, since="1.0.0", flags=("write", "fast"), keys=(READ_CHANGE,), args=(KEY, integer("db")),
         summary="Moves a key to another database.",
     ),
+    generic(
+        name="wait", arity=3, since="3.0.0", flags=("noscript",), acl=("connection",), route=Route.LOCAL,
+        args=(integer("numreplicas"), integer("timeout")),
+        summary="Waits until replicas have what this connection has written; there are none.",
+        tips=("request_policy:all_shards", "response_policy:agg_min"),
+    ),
+    generic(
+        name="waitaof", arity=4, since="7.2.0", flags=("blocking",), acl=("connection",), route=Route.LOCAL,
+        args=(integer("numlocal"), integer("numreplicas"), integer("timeout")),
+        summary="Waits until the append-only file and replicas have what this connection has written; there are none.",
+        tips=("request_policy:all_shards", "response_policy:agg_min"),
+    ),
     Command(
         name="object", arity=-2, group="generic", since="2.2.3", route=Route.LOCAL,
         summary="Subcommands that look behind a key's value.",

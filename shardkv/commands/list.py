@@ -17,6 +17,7 @@ from shardkv.commands.spec import (
     READ,
     SHRINK,
     TAKE,
+    TIMEOUT,
     WRITE,
     Arg,
     Command,
@@ -47,7 +48,40 @@ popping = partial(
 )
 MANY_ELEMENTS = "More than one `element` may be given."
 
+BLOCKING_POP = ("write", "noscript", "blocking")
+BLOCKING_MOVE = ("write", "denyoom", "noscript", "blocking")
+FLOAT_TIMEOUT = (("6.0.0", "`timeout` is a double, no integer."),)
+
+blocking_pop = partial(
+    list_, arity=-3, since="2.0.0", flags=BLOCKING_POP, keys=(TAKE._replace(last=-2),), args=(KEYS, TIMEOUT),
+    history=FLOAT_TIMEOUT, complexity="O(N), N being the number of keys",
+)
+
 COMMANDS: tuple[Command, ...] = (
+    list_(
+        name="blmove", arity=6, since="6.2.0", flags=BLOCKING_MOVE, keys=(TAKE, EXTEND.at(2)),
+        args=(*FROM_TO, one_of("wherefrom", *ENDS), one_of("whereto", *ENDS), TIMEOUT),
+        summary="Moves an element from an end of a list to an end of a list, and returns it; waits until there is one.",
+    ),
+    list_(
+        name="blmpop", arity=-5, since="7.0.0", flags=("write", "blocking"), keys=(TAKE.at(2).counted(),),
+        args=(TIMEOUT, integer("numkeys"), KEYS, one_of("where", *ENDS), COUNT),
+        summary="Takes elements off an end of the first of some lists that exists; waits until one does.",
+        complexity="O(N+M), N being the number of keys and M the number of elements returned",
+    ),
+    blocking_pop(
+        name="blpop", summary="Takes an element off the left end of the first of some lists; waits for one.",
+    ),
+    blocking_pop(
+        name="brpop", summary="Takes an element off the right end of the first of some lists; waits for one.",
+    ),
+    list_(
+        name="brpoplpush", arity=4, since="2.2.0", flags=BLOCKING_MOVE, keys=(TAKE, EXTEND.at(2)),
+        args=(*FROM_TO, TIMEOUT), history=FLOAT_TIMEOUT,
+        summary="Moves the last element of a list to the left end of a list, and returns it; waits until there is one.",
+        doc_flags=("deprecated",), deprecated_since="6.2.0",
+        replaced_by="`BLMOVE` with the `RIGHT` and `LEFT` arguments",
+    ),
     list_(
         name="lindex", arity=3, since="1.0.0", flags=("readonly",), keys=(READ,), args=(KEY, integer("index")),
         summary="Returns the element at an index.",

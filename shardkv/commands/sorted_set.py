@@ -22,6 +22,7 @@ from shardkv.commands.spec import (
     SOURCES,
     TAKE,
     TARGET,
+    TIMEOUT,
     WRITE,
     Arg,
     Command,
@@ -65,6 +66,11 @@ popping = partial(
     sorted_set, arity=-2, since="5.0.0", flags=FAST_REMOVE, keys=(TAKE,), args=(KEY, integer("count", optional=True)),
     complexity="O(M*log(N)), N being the size of the sorted set and M the number of members returned",
 )
+blocking_pop = partial(
+    sorted_set, arity=-3, since="5.0.0", flags=("write", "noscript", "blocking", "fast"),
+    keys=(TAKE._replace(last=-2),), args=(KEYS, TIMEOUT),
+    history=(("6.0.0", "`timeout` is a double, no integer."),),
+)
 ranged = partial(sorted_set, arity=-4, flags=("readonly",), keys=(READ,), complexity=ANSWERING)
 old_ranged = partial(ranged, doc_flags=("deprecated",), deprecated_since="6.2.0")
 removing = partial(sorted_set, arity=4, flags=("write",), keys=(SHRINK,), complexity=REMOVING)
@@ -75,6 +81,18 @@ ranking = partial(
 )
 
 COMMANDS: tuple[Command, ...] = (
+    sorted_set(
+        name="bzmpop", arity=-5, since="7.0.0", flags=("write", "blocking"), keys=(TAKE.at(2).counted(),),
+        args=(TIMEOUT, *NUMBERED_KEYS, one_of("where", word("MIN"), word("MAX")), COUNT),
+        summary="Takes members off an end of the first of some sorted sets that exists; waits until one does.",
+        complexity="O(K)+O(M*log(N)), K being the number of keys, N the size of the sorted set and M that of the reply",
+    ),
+    blocking_pop(
+        name="bzpopmax", summary="Takes the highest member off the first of some sorted sets; waits for one.",
+    ),
+    blocking_pop(
+        name="bzpopmin", summary="Takes the lowest member off the first of some sorted sets; waits for one.",
+    ),
     sorted_set(
         name="zadd", arity=-4, since="1.2.0", flags=FAST_WRITE, keys=(CHANGE,),
         args=(

@@ -164,6 +164,7 @@ TARGET = Arg("destination", "key", key_spec=0)
 SOURCES = Arg("key", "key", key_spec=1, multiple=True)
 FROM_TO = (Arg("source", "key", key_spec=0), Arg("destination", "key", key_spec=1))
 COUNT = integer("count", token="COUNT", optional=True)
+TIMEOUT = Arg("timeout", "double")
 LIMIT = block("limit", integer("offset"), integer("count"), token="LIMIT", optional=True)
 CURSOR = (KEY, integer("cursor"), Arg("pattern", "pattern", "MATCH", optional=True), COUNT)
 SCAN_COST = "O(1) for each call, O(N) for all calls until the cursor is 0 again, N being the number of elements"

@@ -36,7 +36,7 @@ from shardkv.config.kinds import (
     Words,
 )
 
-ACCEPTORS_MAX = 62  # commit slots of an arena, less the worker's own two
+ACCEPTORS_MAX = 61  # commit slots of an arena, less the worker's own three
 WORKERS_MAX = 1024
 DATABASES_MAX = 65536  # ring records have 16 bits for a database
 

@@ -5,6 +5,7 @@ import errno
 import os
 from collections.abc import Iterator
 
+from shardkv.claims import CLAIMS_BYTES
 from shardkv.config.kinds import format_memory
 from shardkv.descriptors import raise_limit
 from shardkv.files import provided, room_of
@@ -31,6 +32,7 @@ def check_arena_dir(path: str) -> None:
 def room_needed(layout: Layout, acceptors: int, workers: int, new_arenas: int) -> int:
     """Bytes that a start needs beside what the files of earlier runs have: control page, rings, arenas to be made."""
     files = {layout.ring(a, w): PAIR_BYTES for a in range(acceptors) for w in range(workers)}
+    files |= {layout.claims(a): CLAIMS_BYTES for a in range(acceptors)}
     files[layout.control] = control_bytes(acceptors, workers)
     return new_arenas * ROOM_PER_ARENA + sum(max(0, size - room_of(path)) for path, size in files.items())
 

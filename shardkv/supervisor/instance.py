@@ -6,6 +6,7 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from shardkv.claims import Claims
 from shardkv.config import Settings
 from shardkv.descriptors import beside_clients
 from shardkv.identity import Identity, LayoutError
@@ -118,6 +119,7 @@ def _prepare_locked(
     page = ControlPage.create(layout.control, acceptors, workers)
     page.maxmemory = settings.number("maxmemory")
     for acceptor in range(acceptors):
+        Claims.create(layout.claims(acceptor))
         for worker in range(workers):
             RingPair.create(layout.ring(acceptor, worker))
     worker_wake, acceptor_wake = _event_descriptors(workers, undo), _event_descriptors(acceptors, undo)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from shardkv._testing_ring import FakeAcceptor
+from shardkv.claims import Claims
 from shardkv.commands.table import command_id
 from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
@@ -47,6 +48,7 @@ class Shards:
         for a in range(acceptors):
             for w in range(workers):
                 RingPair.create(str(folder / f"ring-{a}-{w}"))
+            Claims.create(str(folder / f"claims-{a}"))
         self.page = ControlPage.create(str(folder / "control"), acceptors, workers)
         self.acceptors = [
             [FakeAcceptor(RingPair.open(str(folder / f"ring-{a}-{w}"))) for w in range(workers)]

@@ -15,6 +15,7 @@ import pytest
 
 from shardkv._testing import work_resumes_ms
 from shardkv._testing_ring import FakeAcceptor, RingSide
+from shardkv.claims import Claims
 from shardkv.commands.table import command_id
 from shardkv.hashing import current_secret
 from shardkv.ring import RingPair
@@ -69,6 +70,7 @@ class Instance:
     def __init__(self, folder: Path) -> None:
         for number in range(2):
             RingPair.create(str(folder / f"ring-{number}-0"))
+            Claims.create(str(folder / f"claims-{number}"))
         self.page = ControlPage.create(str(folder / "control"), 2, 1)
         self.acceptor, self.other = (FakeAcceptor(RingPair.open(str(folder / f"ring-{n}-0"))) for n in range(2))
         self.log = folder / "log"

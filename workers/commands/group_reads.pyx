@@ -3,6 +3,7 @@ from libc.stdint cimport UINT64_MAX, int64_t, uint64_t
 
 from shardkv.errors import CommandError
 
+from shardkv.ring cimport WAIT_FOR_GROUP
 from workers.call cimport Argument, Call
 from workers.commands.groups cimport insert_header, need_group, see_consumer
 from workers.commands.stream_reads cimport Reading, reply_entry, take_reading
@@ -124,10 +125,14 @@ cdef int xreadgroup_command(Call call) except -1:
     cdef size_t at = call._reply.length
     take_reading(call, True, &reading)
     for number in range(reading.keys):
-        need_group(call, reading.first + number, number, reading.group, &stream, IN_XREADGROUP)
-        wanted_behind(call, reading.first + reading.keys + number)
+        if call.looks_at(reading.first + number):
+            need_group(call, reading.first + number, number, reading.group, &stream, IN_XREADGROUP)
+            wanted_behind(call, reading.first + reading.keys + number)
     for number in range(reading.keys):
-        served += serve(call, &reading, number)
+        if call.looks_at(reading.first + number):
+            served += serve(call, &reading, number)
+    if served == 0 and reading.block >= 0 and call.may_wait:
+        return call.wait(WAIT_FOR_GROUP, reading.block, reading.first, reading.keys)
     if served == 0:
         return call._reply.null_array()
     return insert_header(call._reply, at, c'%' if call._reply.resp == 3 else c'*', served)

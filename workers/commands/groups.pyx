@@ -176,6 +176,7 @@ cdef int xgroup_destroy_command(Call call) except -1:
     cdef Keyspace keyspace = call.shard_of_key(0).keyspace
     cdef Found found
     cdef uint64_t stream = stream_to_change(call, True, &found)
+    keyspace.modified(&found)
     return call._reply.integer(group_destroy(keyspace, stream, call.argv[3].bytes, call.argv[3].length))
 
 

@@ -1,10 +1,11 @@
-"""Commands on lists, and @packed-threshold, which DEBUG QUICKLIST-PACKED-THRESHOLD asks of the workers.
+"""Commands on lists, and @packed-threshold, which DEBUG QUICKLIST-PACKED-THRESHOLD asks of the workers. What takes
+elements off an end is in list_pops.pyx; see lists.pxd for what that uses.
 
-The pushes, the pops and LRANGE are hot: on their way no Python object is made, unless it ends in an error.
+The pushes and LRANGE are hot: on their way no Python object is made, unless it ends in an error.
 """
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, int64_t, uint64_t
 
-from shardkv.errors import NO_SUCH_KEY, OUT_OF_RANGE, SYNTAX, CommandError, wrong_arity
+from shardkv.errors import NO_SUCH_KEY, OUT_OF_RANGE, SYNTAX, CommandError
 
 from shardkv.number cimport parse_int64
 from workers.call cimport Argument, Call
@@ -308,76 +309,6 @@ cdef int lpos_command(Call call) except -1:
 
 # -- taking away
 
-cdef int take(Call call, int index, int key_number, Found *found, List *it, uint64_t count, bint left) except -1:
-    # Answers an array of elements from an end, and removes them.
-    reply_range(call, key_number, it, 0 if left else it.length - 1, count, not left)
-    list_remove(call.shard_of_key(key_number).arena, it, 0 if left else it.length - count, count)
-    return save_shorter(call, index, key_number, found, it)
-
-
-cdef int pop(Call call, bint left) except -1:
-    cdef Arena arena = call.shard_of_key(0).arena
-    cdef Found found
-    cdef List it
-    cdef ListCursor cursor
-    if call.argc > 2:
-        return pop_several(call, left)
-    open_to_change(call, 1, 0, &found, &it)
-    if not found.exists:
-        return call._reply.null()
-    list_seek(arena, &it, 0 if left else it.length - 1, &cursor)
-    reply_element(call, 0, &cursor)
-    list_remove(arena, &it, 0 if left else it.length - 1, 1)
-    return save_shorter(call, 1, 0, &found, &it)
-
-
-cdef int pop_several(Call call, bint left) except -1:
-    cdef Found found
-    cdef List it
-    cdef int64_t count
-    if call.argc > 3:
-        raise CommandError(wrong_arity("lpop" if left else "rpop"))
-    count = at_least(call, 2, 0, "ERR value is out of range, must be positive")
-    open_to_change(call, 1, 0, &found, &it)
-    if not found.exists:
-        return call._reply.null_array()
-    if count == 0:
-        return call._reply.header(c'*', 0)
-    return take(call, 1, 0, &found, &it, min(<uint64_t>count, it.length), left)
-
-
-cdef int lpop_command(Call call) except -1:
-    return pop(call, True)
-
-
-cdef int rpop_command(Call call) except -1:
-    return pop(call, False)
-
-
-cdef int lmpop_command(Call call) except -1:
-    cdef Found found
-    cdef List it
-    cdef int64_t keys = at_least(call, 1, 1, "ERR numkeys should be greater than 0")
-    cdef int64_t count = -1
-    cdef int index
-    cdef bint left
-    if keys > call.argc - 3:
-        raise CommandError(SYNTAX)
-    left = end_of(call, <int>keys + 2)
-    for index in range(<int>keys + 3, call.argc, 2):
-        if count != -1 or not call.is_option(index, b"count") or index + 1 == call.argc:
-            raise CommandError(SYNTAX)
-        count = at_least(call, index + 1, 1, "ERR count should be greater than 0")
-    count = max(count, 1)
-    for index in range(2, <int>keys + 2):
-        open_to_change(call, index, index - 2, &found, &it)
-        if found.exists:
-            call._reply.header(c'*', 2)
-            call._reply.bulk(call.argv[index].bytes, call.argv[index].length)
-            return take(call, index, index - 2, &found, &it, min(<uint64_t>count, it.length), left)
-    return call._reply.null_array()
-
-
 cdef int lrem_command(Call call) except -1:
     cdef Found found
     cdef List it
@@ -411,54 +342,6 @@ cdef int ltrim_command(Call call) except -1:
     return call._reply.raw(b"+OK\r\n", 5)
 
 
-# -- moving
-
-cdef int move(Call call, bint from_left, bint to_left) except -1:
-    # The reply holds the element when both lists have changed.
-    cdef Arena source_arena = call.shard_of_key(0).arena, target_arena = call.shard_of_key(1).arena
-    cdef Found source_found, target_found
-    cdef List source, target
-    cdef ListCursor cursor
-    cdef Element element
-    cdef char scratch[ELEMENT_TEXT]
-    cdef const char *text
-    cdef uint64_t length
-    cdef bint same
-    open_to_change(call, 1, 0, &source_found, &source)
-    if not source_found.exists:
-        return call._reply.null()
-    open_to_change(call, 2, 1, &target_found, &target)
-    list_seek(source_arena, &source, 0 if from_left else source.length - 1, &cursor)
-    text = list_text(source_arena, &cursor, scratch, &length)
-    call._reply.bulk(text, length)
-    element = string_element(call._reply.bytes + call._reply.length - 2 - length, length)
-    same = source_arena is target_arena and target_found.exists and (
-        source_found.entry.offset == target_found.entry.offset
-    )
-    if same and (source.length == 1 or from_left == to_left):
-        call.shard_of_key(0).keyspace.modified(&source_found)
-        return 0
-    list_remove(source_arena, &source, 0 if from_left else source.length - 1, 1)
-    if same:
-        list_grow(source_arena, &source, call.limits, element.length, 1)
-        list_push(source_arena, &source, &element, 1, to_left)
-        return save_shorter(call, 1, 0, &source_found, &source)
-    save_shorter(call, 1, 0, &source_found, &source)
-    list_grow(target_arena, &target, call.limits, element.length, 1)
-    list_push(target_arena, &target, &element, 1, to_left)
-    return save(call, 2, 1, &target_found, &target)
-
-
-cdef int lmove_command(Call call) except -1:
-    cdef bint from_left = end_of(call, 3)
-    cdef bint to_left = end_of(call, 4)
-    return move(call, from_left, to_left)
-
-
-cdef int rpoplpush_command(Call call) except -1:
-    return move(call, False, True)
-
-
 # -- for tests
 
 cdef int packed_threshold_command(Call call) except -1:
@@ -470,9 +353,6 @@ cdef int packed_threshold_command(Call call) except -1:
 native("lindex", lindex_command)
 native("linsert", linsert_command)
 native("llen", llen_command)
-native("lmove", lmove_command)
-native("lmpop", lmpop_command)
-native("lpop", lpop_command)
 native("lpos", lpos_command)
 native("lpush", lpush_command)
 native("lpushx", lpushx_command)
@@ -480,8 +360,6 @@ native("lrange", lrange_command)
 native("lrem", lrem_command)
 native("lset", lset_command)
 native("ltrim", ltrim_command)
-native("rpop", rpop_command)
-native("rpoplpush", rpoplpush_command)
 native("rpush", rpush_command)
 native("rpushx", rpushx_command)
 native("@packed-threshold", packed_threshold_command)

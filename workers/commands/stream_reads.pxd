@@ -11,6 +11,7 @@ cdef struct Reading:
     int64_t count               # entries of each stream, 0 = all
     int group                   # index of its name, and the consumer's behind it; 0 = none
     bint noack
+    int64_t block               # milliseconds, 0 = for ever; -1 = not at all
     int first                   # index of the first key
     int keys                    # how many; as many ids follow
 

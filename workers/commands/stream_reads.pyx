@@ -3,10 +3,11 @@ from libc.stdint cimport INT64_MAX, UINT64_MAX, int64_t, uint64_t
 
 from shardkv.errors import SYNTAX, CommandError
 
-from shardkv.number cimport parse_int64
 from shardkv.resp cimport Reply
+from shardkv.ring cimport WAIT_FOR_STREAM
 from workers.call cimport Argument, Call
 from workers.commands.streams cimport id_after, range_end, reply_id, strict_id
+from workers.commands.timeouts cimport timeout_milliseconds
 from workers.memory.arena cimport Arena
 from workers.memory.collections cimport StreamId
 from workers.memory.databases cimport Found
@@ -102,20 +103,10 @@ cdef int xrevrange_command(Call call) except -1:
 
 # -- of several streams
 
-cdef int take_timeout(Call call, int index) except -1:
-    cdef int64_t timeout
-    if not parse_int64(call.argv[index].bytes, call.argv[index].length, &timeout):
-        raise CommandError("ERR timeout is not an integer or out of range")
-    if timeout < 0:
-        raise CommandError("ERR timeout is negative")
-    if timeout > INT64_MAX - call.now_ms:
-        raise CommandError("ERR timeout is out of range")
-    return 0
-
-
 cdef int take_reading(Call call, bint grouped, Reading *out) except -1:
     cdef int index = 1, more
     out.count = out.group = 0
+    out.block = -1
     out.noack = False
     while index < call.argc:
         more = call.argc - index - 1
@@ -125,7 +116,7 @@ cdef int take_reading(Call call, bint grouped, Reading *out) except -1:
             out.count = max(call.integer(index + 1), 0)
             index += 2
         elif more and call.is_option(index, b"block"):
-            take_timeout(call, index + 1)
+            out.block = timeout_milliseconds(call, index + 1)
             index += 2
         elif more > 1 and call.is_option(index, b"group"):
             if not grouped:
@@ -172,6 +163,24 @@ cdef uint64_t stream_behind(Call call, int number, Reading *reading, StreamId *s
     return root
 
 
+cdef int fix_newest(Call call, Reading *reading) except -1:
+    """While it waits, `$` is what the stream's last id is now."""
+    cdef int number, key
+    cdef Argument *id
+    cdef StreamId last
+    cdef Found found
+    cdef uint64_t root
+    for number in range(reading.keys):
+        key = reading.first + number
+        id = &call.argv[key + reading.keys]
+        if id.length == 1 and id.bytes[0] == c'$':
+            call.peek(key, number, &found)
+            root = stream_open(call.shard_of_key(number).keyspace, &found)
+            last = stream_at(call.shard_of_key(number).arena, root).last if root else an_id(0, 0)
+            call.replace(key + reading.keys, b"%d-%d" % (last.ms, last.seq))
+    return 0
+
+
 cdef int xread_command(Call call) except -1:
     cdef Reading reading
     cdef int number
@@ -181,9 +190,14 @@ cdef int xread_command(Call call) except -1:
     cdef list ready = []
     take_reading(call, False, &reading)
     for number in range(reading.keys):
+        if not call.looks_at(reading.first + number):
+            continue
         root = stream_behind(call, number, &reading, &start)
         if root and stream_seek(call.shard_of_key(number).arena, root, start, &cursor):
             ready.append((number, root, start.ms, start.seq))
+    if not ready and reading.block >= 0 and call.may_wait:
+        fix_newest(call, &reading)
+        return call.wait(WAIT_FOR_STREAM, reading.block, reading.first, reading.keys)
     if not ready:
         return call._reply.null_array()
     if call._reply.resp == 3:

@@ -136,6 +136,7 @@ cdef int exec_command(Call call) except -1:
         raise BadRecord("the arguments of an EXEC do not fit")
     if any_changed(call, number, watched):
         return call._reply.null_array()
+    call.may_wait = False
     call._reply.copies = True   # what a command reads the next one may change
     call._reply.header(c'*', steps)
     calls.inner_tick = ticks()

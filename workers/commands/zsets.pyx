@@ -11,8 +11,10 @@ from libc.string cimport strlen
 from shardkv.errors import NOT_FLOAT, SYNTAX, WRONG_TYPE, CommandError, wrong_arity
 
 from shardkv.number cimport parse_double, parse_int64, print_double
+from shardkv.ring cimport WAIT_FOR_ZSET
 from workers.call cimport Argument
 from workers.commands.elements cimport Scan, integer_between
+from workers.commands.timeouts cimport timeout_seconds
 from workers.memory.dice cimport roll_below, sample_indexes
 from workers.memory.keyspace cimport Keyspace
 from workers.registry cimport native
@@ -293,32 +295,100 @@ cdef int zpopmax_command(Call call) except -1:
     return pop(call, True)
 
 
-cdef int zmpop_command(Call call) except -1:
-    cdef int64_t keys = integer_between(call, 1, 1, INT64_MAX, "ERR numkeys should be greater than 0")
-    cdef int64_t count = 1
-    cdef int key, where
-    cdef bint highest
-    cdef Zset zset
-    if keys > call.argc - 3:
+cdef struct Popping:
+    int first               # of the keys
+    int keys
+    bint highest
+    int64_t count
+
+
+cdef int take_popping(Call call, int at, Popping *out) except -1:
+    # From the number of keys, at argument `at`, to the end.
+    cdef int64_t keys = integer_between(call, at, 1, INT64_MAX, "ERR numkeys should be greater than 0")
+    cdef int where
+    if keys > call.argc - at - 2:
         raise CommandError(SYNTAX)
-    where = <int>keys + 2
-    highest = call.is_option(where, b"max")
-    if not highest and not call.is_option(where, b"min"):
+    out.first, out.keys, out.count = at + 1, <int>keys, 1
+    where = at + 1 + out.keys
+    out.highest = call.is_option(where, b"max")
+    if not out.highest and not call.is_option(where, b"min"):
         raise CommandError(SYNTAX)
     if where + 1 < call.argc:
         if where + 2 >= call.argc or not call.is_option(where + 1, b"count"):
             raise CommandError(SYNTAX)
-        count = integer_between(call, where + 2, 1, INT64_MAX, "ERR count should be greater than 0")
+        out.count = integer_between(call, where + 2, 1, INT64_MAX, "ERR count should be greater than 0")
         if where + 3 < call.argc:
             raise CommandError(SYNTAX)
-    for key in range(<int>keys):
-        find_zset(call, key + 2, key, &zset)
+    return 0
+
+
+cdef bint pop_first(Call call, Popping *popping) except -1:
+    # Pops from the first sorted set that exists; False: there is none, and no reply.
+    cdef int key
+    cdef Zset zset
+    for key in range(popping.keys):
+        if not call.looks_at(popping.first + key):
+            continue
+        find_zset(call, popping.first + key, key, &zset)
         if zset.count:
-            count = min(count, <int64_t>zset.count)
             call._reply.header(c'*', 2)
-            call._reply.bulk(call.argv[key + 2].bytes, call.argv[key + 2].length)
-            return take(call, call.shard_of_key(key).keyspace, &zset, count, highest, True)
-    return call._reply.null_array()
+            call._reply.bulk(call.argv[popping.first + key].bytes, call.argv[popping.first + key].length)
+            take(
+                call, call.shard_of_key(key).keyspace, &zset, min(popping.count, <int64_t>zset.count), popping.highest,
+                True,
+            )
+            return True
+    return False
+
+
+cdef int zmpop_command(Call call) except -1:
+    cdef Popping popping
+    take_popping(call, 1, &popping)
+    return 0 if pop_first(call, &popping) else call._reply.null_array()
+
+
+cdef int bzmpop_command(Call call) except -1:
+    cdef Popping popping
+    cdef int64_t timeout
+    take_popping(call, 2, &popping)
+    timeout = timeout_seconds(call, 1)
+    if pop_first(call, &popping):
+        return 0
+    if not call.may_wait:
+        return call._reply.null_array()
+    return call.wait(WAIT_FOR_ZSET, timeout, popping.first, popping.keys)
+
+
+cdef int pop_or_wait(Call call, bint highest) except -1:
+    cdef int64_t timeout = timeout_seconds(call, call.argc - 1)
+    cdef Keyspace keyspace
+    cdef ZsetCursor cursor
+    cdef ZsetItem item
+    cdef int index
+    cdef Zset zset
+    for index in range(1, call.argc - 1):
+        if not call.looks_at(index):
+            continue
+        find_zset(call, index, index - 1, &zset)
+        if zset.count:
+            keyspace = call.shard_of_key(index - 1).keyspace
+            call._reply.header(c'*', 3)
+            call._reply.bulk(call.argv[index].bytes, call.argv[index].length)
+            zset_at(keyspace.arena, &zset, zset.count - 1 if highest else 0, &cursor)
+            zset_item(keyspace.arena, &zset, &cursor, &item)
+            reply_item(call, &item, True, False)
+            return zset_remove_ranks(keyspace, &zset, zset.count - 1 if highest else 0, 1)
+    if not call.may_wait:
+        return call._reply.null_array()
+    return call.wait(WAIT_FOR_ZSET, timeout, 1, call.argc - 2)
+
+
+cdef int bzpopmin_command(Call call) except -1:
+    return pop_or_wait(call, False)
+
+
+cdef int bzpopmax_command(Call call) except -1:
+    return pop_or_wait(call, True)
 
 
 # -- random members
@@ -403,6 +473,9 @@ cdef bytes scan_score(Zset *zset, double score):
     return text[:print_double(score, text)]
 
 
+native("bzmpop", bzmpop_command)
+native("bzpopmax", bzpopmax_command)
+native("bzpopmin", bzpopmin_command)
 native("zadd", zadd_command, member=3)
 native("zcard", zcard_command)
 native("zincrby", zincrby_command, member=3)

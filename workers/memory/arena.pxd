@@ -36,7 +36,7 @@ Calls, and where they come from:
     Slabs     alloc, alloc_zeroed(length)   free(offset)   usable(offset)   good_size(length)   commit()   rollback()
 """
 from libc.stdint cimport uint32_t, uint64_t
-from workers.memory.format cimport COMMIT_EXPIRY, COMMIT_INTERNAL, COMMIT_SLOTS, ROOTS, ArenaHeader
+from workers.memory.format cimport COMMIT_EXPIRY, COMMIT_INTERNAL, COMMIT_SLOTS, COMMIT_WAITING, ROOTS, ArenaHeader
 from workers.memory.slabs cimport Slabs
 
 cdef class Arena(Slabs):

@@ -14,6 +14,7 @@ cdef enum:
     ARENA_VERSION = 5
     COMMIT_SLOTS = 64
     COMMIT_INTERNAL = 63        # the worker's own work
+    COMMIT_WAITING = 61         # serving those who wait for keys
     COMMIT_EXPIRY = 62          # … and of that, the expiry of keys and fields: who dies in it names it
     ROOTS = 256                 # words for the users of the arena
 

@@ -1,12 +1,11 @@
 """CLIENT: what a connection says and asks about itself. See clients.py for the subcommands on all connections."""
 from __future__ import annotations
 
-from shardkv.acceptor.local.replies import integer, on_or_off, send_help, shown, unknown_subcommand
+from shardkv.acceptor.local.replies import on_or_off, send_help, shown
 from shardkv.acceptor.registry import Host, Request, Session, effect, local
 from shardkv.errors import SYNTAX, CommandError
 
 BAD_NAME = "ERR Client names cannot contain spaces, newlines or special characters."
-BAD_REASON = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
 
 HELP = (
     ("GETNAME", "Return the name of this connection."),
@@ -105,17 +104,6 @@ def setinfo(request: Request) -> None:
     else:
         request.client.lib_ver = value
     request.reply.status("OK")
-
-
-@local("client|unblock")
-def unblock(request: Request) -> None:
-    """No command of this version blocks, so no client is ever found waiting."""
-    if len(request.args) > 4:
-        raise unknown_subcommand(request.args)
-    if len(request.args) == 4 and request.args[3].lower() not in (b"timeout", b"error"):
-        raise CommandError(BAD_REASON)
-    integer(request.args[2])
-    request.reply.number(0)
 
 
 # Switches of this connection

@@ -13,6 +13,7 @@ from shardkv.errors import SYNTAX, CommandError
 if TYPE_CHECKING:
     from shardkv.acceptor.connection import Connection
 
+BAD_REASON = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
 BAD_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL"
 TYPES = {b"normal": "normal", b"master": "master", b"replica": "replica", b"slave": "replica", b"pubsub": "pubsub"}
 INT64_MAX = (1 << 63) - 1
@@ -143,6 +144,27 @@ def _kill_filters(options: list[bytes]) -> tuple[Filters, bool]:
 
 def _address(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
+
+
+@local("client|unblock")
+async def unblock(request: Request) -> None:
+    """Ends another client's wait, as by its time-out or with an error."""
+    reason = request.args[3].lower() if len(request.args) > 3 else b"timeout"
+    if len(request.args) > 4:
+        raise unknown_subcommand(request.args)
+    if reason not in (b"timeout", b"error"):
+        raise CommandError(BAD_REASON)
+    wanted = {"id": integer(request.args[2]), "with_error": reason == b"error"}
+    request.reply.number(int(any(await request.server.ask_acceptors("client-unblock", wanted))))
+
+
+@question("client-unblock")
+async def answer_unblock(server: Host, args: dict[str, Any]) -> bool:
+    """Whether one of this acceptor's clients has that id, was blocked, and is not any more."""
+    async for client in server.connections():
+        if client.id == args["id"]:
+            return server.unblock(client, args["with_error"])
+    return False
 
 
 @local("client|pause")

@@ -88,10 +88,10 @@ def clients(facts: Facts) -> Iterator[str]:
     yield f"blocked_clients:{facts.counters['blocked_clients']}"
     yield "tracking_clients:0"
     yield f"watching_clients:{facts.counters['watching_clients']}"
-    yield "clients_in_timeout_table:0"
+    yield f"clients_in_timeout_table:{facts.counters['clients_in_timeout_table']}"
     yield f"total_watched_keys:{facts.counters['watched_keys']}"
-    yield "total_blocking_keys:0"
-    yield "total_blocking_keys_on_nokey:0"
+    yield f"total_blocking_keys:{facts.counters['blocking_keys']}"
+    yield f"total_blocking_keys_on_nokey:{facts.counters['blocking_keys_on_nokey']}"
 
 
 def memory(facts: Facts) -> Iterator[str]:

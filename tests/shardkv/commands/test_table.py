@@ -129,7 +129,7 @@ def test_documentation_is_up_to_date() -> None:
 # Where Redis 7.2 differs from the 7.0 that may be installed: commands it added, and facts it changed. The commands on
 # hash fields are newer still.
 LATER = ("7.4.0", "8.0.0")
-NEW_IN_7_2 = {"client|no-touch", "client|setinfo"}
+NEW_IN_7_2 = {"client|no-touch", "client|setinfo", "waitaof"}
 CHANGED_IN_7_2: dict[str, dict[str, object]] = {
     "command|getkeys": {"arity": -3},
     "command|getkeysandflags": {"arity": -3},

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from shardkv.claims import Claims
 from shardkv.layout import Layout
 from shardkv.ring import PAIR_BYTES, RingPair
 from shardkv.stats import ControlPage
@@ -94,6 +95,7 @@ def test_room_counts_only_what_is_missing(tmp_path: Path) -> None:
     RingPair.create(layout.ring(0, 1))
     assert checks.room_needed(layout, 1, 2, 0) == before - PAIR_BYTES
     ControlPage.create(layout.control, 1, 2)
+    Claims.create(layout.claims(0))
     assert checks.room_needed(layout, 1, 2, 0) == PAIR_BYTES
     files = sorted(tmp_path.iterdir())
     checks.check_room(str(tmp_path), 1 << 16)

@@ -60,7 +60,7 @@ class FakeConnection:
         self.query_bytes = self.query_free = self.argument_bytes = self.output_bytes = 0
         self.output_list_length = self.output_memory = self.memory = 0
         self.multi, self.multi_memory = -1, 0
-        self.killed = self.forgotten = self.touched = False
+        self.killed = self.forgotten = self.touched = self.blocked = False
 
     def close_after_reply(self) -> None:
         self.closing = True
@@ -95,6 +95,9 @@ class FakeServer:
 
     def unpause(self) -> None:
         self.paused = None
+
+    def unblock(self, connection: FakeConnection, with_error: bool) -> bool:
+        return False
 
     async def ask_workers(self, *words: bytes) -> list[Any]:
         self.asked.append(words)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from shardkv.acceptor.local.client import BAD_NAME, BAD_REASON
+from shardkv.acceptor.local.client import BAD_NAME
+from shardkv.acceptor.local.clients import BAD_REASON
 
 
 def test_id(ask: Any, client: Any) -> None:

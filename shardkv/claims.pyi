@@ -1,0 +1,9 @@
+CLAIMS_BYTES: int
+
+class Claims:
+    path: str
+    @staticmethod
+    def create(path: str) -> Claims: ...
+    @staticmethod
+    def open(path: str) -> Claims: ...
+    def forget(self) -> None: ...
