@@ -307,8 +307,8 @@ cdef class Waiters:
                 self._tell_all(worker)
 
     def _tell_all(self, uint32_t worker):
-        """Tells a worker of all who wait for keys of its shard; and others that know of them, as the worker that died may
-        have had the claim of one, and kept others from serving it."""
+        """Tells a worker of all who wait for keys of its shard; and others that know of them, as the worker that died
+        may have had the claim of one, and kept others from serving it."""
         cdef Waiter *waiter = self.first
         cdef Waiter *behind
         cdef Client *client
