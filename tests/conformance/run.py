@@ -42,7 +42,7 @@ LONGEST = ("unit/geo", "unit/hyperloglog", "unit/type/list-3", "unit/type/zset")
 WORKERS = (1, 3)
 RERUNS = 4
 # A test that needs one of these is not run: it would wait for its clients, or leave what the next ones stumble over.
-NOT_RUN = ("blocking commands", "scripting", "publish and subscribe", "snapshots")
+NOT_RUN = ("scripting", "replication", "publish and subscribe", "snapshots")
 FLAGS = ["--enable-debug-command", "yes"]
 
 
