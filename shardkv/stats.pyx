@@ -30,14 +30,14 @@ COUNTER_NAMES = (
     "active_expire_us", "expire_cycles_cut", "lazyfree_pending", "lazyfreed_objects", "wake_ups", "rollbacks",
     "recovered_replies", "expired_stale_perc", "cpu_user_us", "cpu_sys_us", "total_active_expire_samples", "changes",
     "expired_subkeys", "paused_work", "subexpiry", "watching_clients", "watched_keys", "leased_requests",
-    "requests_again", "clients_in_timeout_table", "blocking_keys", "blocking_keys_on_nokey",
+    "requests_again", "clients_in_timeout_table", "blocking_keys", "blocking_keys_on_nokey", "arena_room",
 )
 # CONFIG RESETSTAT leaves what is a level, not a count.
 _LEVELS = frozenset((
     "connected_clients", "blocked_clients", "client_memory", "used_memory", "arena_bytes", "keys", "expires", "pid",
     "restarts", "changes", "started_ms", "lazyfree_pending", "cpu_user_us", "cpu_sys_us", "paused_work",
     "subexpiry", "watching_clients", "watched_keys", "clients_in_timeout_table", "blocking_keys",
-    "blocking_keys_on_nokey",
+    "blocking_keys_on_nokey", "arena_room",
 ))
 
 

@@ -5,6 +5,7 @@ from shardkv.atomic cimport atomic_load_relaxed, ticks
 from shardkv.stats cimport (
     ACTIVE_EXPIRE_US,
     ARENA_BYTES,
+    ARENA_ROOM,
     BLOCKING_KEYS,
     BLOCKING_KEYS_ON_NOKEY,
     CPU_SYS_US,
@@ -215,4 +216,5 @@ cdef class Housekeeping:
         block.counters[<int>CPU_USER_US] = <uint64_t>(<double>usage.ru_utime * 1e6)
         block.counters[<int>CPU_SYS_US] = <uint64_t>(<double>usage.ru_stime * 1e6)
         block.counters[<int>ARENA_BYTES] = self.execution.arena.header.backed_pages * 4096
+        block.counters[<int>ARENA_ROOM] = self.execution.arena.room()
         return 0

@@ -5,8 +5,8 @@ which get markers (shardkv/ring.pxd). All else goes to one worker, or is split i
 
     KEYED          one worker; leased if its keys are in several shards, or SORT's patterns may reach them
     SPLIT, ALL     in parts, if there is one acceptor: the order in which it appends is the order for all shards.
-                   Several acceptors have no such order, so with them it is leased, and a command whose parts could not
-                   fail together (SPEC_ATOMIC) always
+                   Several acceptors have no such order, so with them it is leased; and so is a command one of whose
+                   parts could fail alone (SPEC_ATOMIC), where a shard might run out of room
     CURSOR         one worker
 
 Invariants
@@ -55,6 +55,7 @@ cdef class Division:
     cdef bint _begin_waiting(self, Client *client, Spec *spec)
     cdef bint _send_all(self, Client *client, Spec *spec)
     cdef bint _send_split(self, Client *client, Spec *spec)
+    cdef bint _has_plenty(self) noexcept
     cdef int _divide(self, Client *client, Spec *spec, uint32_t keys)
     cdef bint _send_whole(self, Client *client, Spec *spec, uint32_t shard, uint64_t hash, bint awaited)
     cdef bint _send_leased(self, Client *client, Spec *spec, uint64_t hash)

@@ -31,9 +31,10 @@ from shardkv.acceptor.specs cimport (
     SPEC_MAY_BLOCK,
     SPEC_SLOW_KEYS,
 )
+from shardkv.atomic cimport atomic_load_relaxed
 from shardkv.hashing cimport hash_key, shard_of
 from shardkv.segment cimport Segment
-from shardkv.stats cimport KEYS, LEASED_REQUESTS
+from shardkv.stats cimport ARENA_ROOM, KEYS, LEASED_REQUESTS
 
 from shardkv.commands.keys import constant_tag, find_keys, find_patterns
 from shardkv.errors import wrong_arity
@@ -44,6 +45,8 @@ cdef extern from "<strings.h>" nogil:
 
 cdef enum:
     CURSOR_BITS = 48           # of a worker's own cursor; its index lies above
+    PLENTY = 268435456         # bytes of room: more than all shards take until one of them tells of its room again
+    PLENTY_SHARE = 4           # … and for each byte of a request
 
 
 cdef inline uint64_t read_cursor(const char *text, uint64_t length) noexcept:
@@ -284,9 +287,21 @@ cdef class Division:
             return self._send_whole(
                 client, spec, self.owners[0], self.requests.parts[self.owners[0]].hash, spec.flags & SPEC_AWAITED
             )
-        if spec.flags & SPEC_ATOMIC or self.several and not spec.flags & SPEC_AWAITED:
+        if spec.flags & SPEC_ATOMIC and not self._has_plenty() or self.several and not spec.flags & SPEC_AWAITED:
             return self._send_leased(client, spec, self.requests.parts[self.owners[0]].hash)
         return self._send_parts(client, spec, count, keys)
+
+    cdef bint _has_plenty(self) noexcept:
+        """Whether no shard can run out of memory by its part of the request at hand."""
+        cdef uint32_t worker
+        cdef uint64_t room
+        if self.page.header.maxmemory:
+            return False
+        for worker in range(self.workers):
+            room = atomic_load_relaxed(&self.page.worker(worker).counters[<int>ARENA_ROOM])
+            if self.shards[worker] and room < PLENTY + PLENTY_SHARE * self.requests.parts[worker].payload:
+                return False
+        return True
 
     cdef int _divide(self, Client *client, Spec *spec, uint32_t keys):
         """Fills `owners` and `parts`; -1: no memory."""

@@ -52,5 +52,6 @@ cdef class Arena(Slabs):
     cdef int map_file(self, object path, int fd, uint64_t size) except -1
     cdef object header_fault(self, uint64_t size, uint32_t shard, uint32_t shards)
     cdef object state_fault(self)
+    cdef uint64_t room(self) except? 0xFFFFFFFFFFFFFFFF     # bytes that the heap can grow by, as its file system is now
     cdef void forget_private(self) noexcept         # another process has changed the arena
     cdef int recover(self, bint fresh) except -1

@@ -274,6 +274,11 @@ cdef class Arena(Slabs):
             header.journal_position = 0
         return 0
 
+    cdef uint64_t room(self) except? 0xFFFFFFFFFFFFFFFF:
+        cdef uint64_t above = (self.header.capacity_pages - self.header.top_page) << PAGE_SHIFT
+        system = os.fstatvfs(self.fd)
+        return min(above, <uint64_t>(system.f_bavail * system.f_frsize))
+
     cdef void forget_private(self) noexcept:
         self.forget()
         self.forget_saved()
