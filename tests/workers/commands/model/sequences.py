@@ -60,8 +60,11 @@ COMMON = (
     "del", "unlink", "rename", "copy", "exists", "type", "touch", "expireat", "persist", "scan", "randomkey", "dump",
     "object|encoding", "memory|usage", "sort",
 )
-# They look inside, or leave nothing to compare.
-LEFT_OUT = {"pfdebug", "pfselftest", "swapdb", "flushall", "flushdb"}
+# They look inside, or leave nothing to compare, or wait (tests/test_blocking.py).
+LEFT_OUT = {
+    "pfdebug", "pfselftest", "swapdb", "flushall", "flushdb",
+    *(c.name for c in COMMANDS if "blocking" in c.flags and c.group != "stream"),
+}
 COMPARED = [
     c for c in COMMANDS
     if c.name in HANDLED and c.since not in LATER and c.name not in LEFT_OUT and c.group != "transactions"
@@ -176,6 +179,7 @@ class Family(Drawing):
             call = super().call(name)
             if _sensible(call) and self._finds(call):
                 break
+        call = _at_once(call)
         self._note(call)
         return _elsewhere(call)
 
@@ -288,6 +292,15 @@ CLASHES = [
     {b"NX", b"GT"}, {b"NX", b"LT"}, {b"LEN", b"IDX"},
     *({store, shown} for store in (b"STORE", b"STOREDIST") for shown in (b"WITHCOORD", b"WITHDIST", b"WITHHASH")),
 ]
+
+
+def _at_once(call: Words) -> Words:
+    """The call without the option that has it wait."""
+    name, words = call
+    if name not in ("xread", "xreadgroup") or b"BLOCK" not in words:
+        return call
+    place = words.index(b"BLOCK")
+    return name, words[:place] + words[place + 2 :]
 
 
 def _sensible(call: Words) -> bool:
