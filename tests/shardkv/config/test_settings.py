@@ -157,7 +157,7 @@ def test_output_buffer_limits_change_only_named_classes() -> None:
         ("unixsocketperm 888", "octal"),
         ("unixsocketperm 1777", "between 0 and 777"),
         ("workers 0", "'auto' or between 1 and"),
-        ("acceptors 64", "'auto' or between 1 and 62"),
+        ("acceptors 64", "'auto' or between 1 and 61"),
         ("save 1", "Invalid save parameters"),
         ("save 0 1", "Invalid save parameters"),
         ("client-output-buffer-limit normal 1 2", "Wrong number of arguments in buffer limit configuration."),
