@@ -45,7 +45,9 @@ def wait_gone(pid: int) -> None:
     except ProcessLookupError:
         return
     try:
-        if not select.select([descriptor], [], [], PATIENCE)[0]:
+        waiting = select.poll()     # select() knows no descriptor above 1023
+        waiting.register(descriptor, select.POLLIN)
+        if not waiting.poll(PATIENCE * 1000):
             raise TimeoutError(f"process {pid} does not end")
     finally:
         os.close(descriptor)

@@ -36,8 +36,9 @@ UNITS = (
     "unit/type/hash", "unit/type/set", "unit/type/zset", "unit/type/stream", "unit/hyperloglog", "unit/geo",
     "unit/dump", "unit/memefficiency", "unit/lazyfree",
     "unit/type/stream-cgroups", "unit/multi", "unit/other", "unit/pause",
-    "unit/wait",  # all of it needs replicas
+    "unit/wait",
 )
+NOTHING_YET = {"unit/wait"}  # units of which no test can pass: all of them need replicas
 LONGEST = ("unit/geo", "unit/hyperloglog", "unit/type/list-3", "unit/type/zset")  # from 20 s on; they begin first
 WORKERS = (1, 3)
 RERUNS = 4

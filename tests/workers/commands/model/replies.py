@@ -154,6 +154,8 @@ def _same_encoding(call: Words, mine: Any, theirs: list[Any]) -> bool:
     # 7.2 packs lists, and sets of more than integers, where 7.0 does not yet; what bits and hyperloglogs are held in is
     # up to the server (docs/compatibility.md).
     kinds = ENCODINGS.get((mine, theirs[0]), []) if isinstance(mine, bytes) else []
+    if {mine, theirs[0]} == {b"embstr", b"raw"}:
+        return True
     return bool(mine == theirs[0]) or any(call[1][0] in KEYS_OF[kind] for kind in kinds)
 
 
