@@ -70,7 +70,7 @@ build/.made: setup.py .venv/.made $(SOURCES) $(if $(filter-out $(words $(COMPILE
 force:
 
 # The load generators of `make bench`; no part of the server, so setup.py does not know them.
-build/generator build/handover: build/%: bench/%.c
+build/generator build/handover: build/%: bench/%.c bench/tool.h
 	@command -v $${CC:-cc} >/dev/null || { echo "make bench needs a C compiler: no '$${CC:-cc}' found (Debian: apt-get install gcc libc6-dev)" >&2; exit 1; }
 	@mkdir -p build
 	@$${CC:-cc} -O2 -std=gnu11 -Wall -Wextra -o $@.$$$$ $< && mv $@.$$$$ $@

@@ -26,7 +26,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +35,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tool.h"
 
 enum {
     DIGITS = 12,
@@ -82,21 +83,6 @@ static size_t same_bytes;
 static uint64_t to_send, ends_ns, in_flight, replies, nulls;
 static uint64_t histogram[64 * STEPS], batches, longest_ns;
 static int epoll;
-
-static void fail(const char *format, ...) {
-    va_list words;
-    va_start(words, format);
-    vfprintf(stderr, format, words);
-    va_end(words);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static uint64_t clock_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* ---- the pool of requests */
 

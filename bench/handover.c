@@ -16,7 +16,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +25,8 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tool.h"
 
 enum { REPLY_BYTES = 1024, REQUEST_BYTES = 4096, DEPTH_MOST = 1024, EVENTS = 64, SETTLE_MS = 300 };
 
@@ -45,21 +46,6 @@ static uint32_t waiters = 1, depth = 1;
 static uint64_t wanted = 1000, pushes, handovers;
 static uint64_t pushed[DEPTH_MOST], *taken_ns;
 static struct request wait_request, push_request;
-
-static void fail(const char *format, ...) {
-    va_list words;
-    va_start(words, format);
-    vfprintf(stderr, format, words);
-    va_end(words);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-static uint64_t clock_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void write_request(struct request *request, char **words, int count) {
     request->bytes = (size_t)snprintf(request->text, REQUEST_BYTES, "*%d\r\n", count);

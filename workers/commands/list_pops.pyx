@@ -4,13 +4,14 @@ The pops are hot: on their way no Python object is made, unless it ends in an er
 """
 from libc.stdint cimport int64_t, uint64_t
 
-from shardkv.errors import SYNTAX, CommandError, wrong_arity
+from shardkv.errors import CommandError, wrong_arity
 
 from shardkv.ring cimport WAIT_FOR_LIST
 from workers.call cimport Call
 from workers.commands.lists cimport (
     at_least, end_of, open_to_change, reply_element, reply_range, save, save_shorter,
 )
+from workers.commands.popping cimport Popping, take_popping, wait_or_null
 from workers.commands.timeouts cimport timeout_seconds
 from workers.memory.arena cimport Arena
 from workers.memory.databases cimport Found
@@ -65,30 +66,6 @@ cdef int rpop_command(Call call) except -1:
     return pop(call, False)
 
 
-cdef struct Popping:
-    int first               # of the keys
-    int keys
-    bint left
-    uint64_t count
-
-
-cdef int take_popping(Call call, int at, Popping *out) except -1:
-    # From the number of keys, at argument `at`, to the end.
-    cdef int64_t keys = at_least(call, at, 1, "ERR numkeys should be greater than 0")
-    cdef int64_t count = -1
-    cdef int index
-    if keys > call.argc - at - 2:
-        raise CommandError(SYNTAX)
-    out.first, out.keys = at + 1, <int>keys
-    out.left = end_of(call, at + 1 + out.keys)
-    for index in range(at + 2 + out.keys, call.argc, 2):
-        if count != -1 or not call.is_option(index, b"count") or index + 1 == call.argc:
-            raise CommandError(SYNTAX)
-        count = at_least(call, index + 1, 1, "ERR count should be greater than 0")
-    out.count = <uint64_t>max(count, 1)
-    return 0
-
-
 cdef bint pop_first(Call call, Popping *popping) except -1:
     # Pops from the first list that exists; False: there is none, and no reply.
     cdef Found found
@@ -100,27 +77,28 @@ cdef bint pop_first(Call call, Popping *popping) except -1:
             if found.exists:
                 call._reply.header(c'*', 2)
                 call._reply.bulk(call.argv[index].bytes, call.argv[index].length)
-                take(call, index, index - popping.first, &found, &it, min(popping.count, it.length), popping.left)
+                take(
+                    call, index, index - popping.first, &found, &it, min(<uint64_t>popping.count, it.length),
+                    popping.from_first,
+                )
                 return True
     return False
 
 
 cdef int lmpop_command(Call call) except -1:
     cdef Popping popping
-    take_popping(call, 1, &popping)
+    take_popping(call, 1, b"left", b"right", &popping)
     return 0 if pop_first(call, &popping) else call._reply.null_array()
 
 
 cdef int blmpop_command(Call call) except -1:
     cdef Popping popping
     cdef int64_t timeout
-    take_popping(call, 2, &popping)
+    take_popping(call, 2, b"left", b"right", &popping)
     timeout = timeout_seconds(call, 1)
     if pop_first(call, &popping):
         return 0
-    if not call.may_wait:
-        return call._reply.null_array()
-    return call.wait(WAIT_FOR_LIST, timeout, popping.first, popping.keys)
+    return wait_or_null(call, WAIT_FOR_LIST, timeout, popping.first, popping.keys)
 
 
 cdef int pop_or_wait(Call call, bint left) except -1:
@@ -142,9 +120,7 @@ cdef int pop_or_wait(Call call, bint left) except -1:
             reply_element(call, index - 1, &cursor)
             list_remove(arena, &it, 0 if left else it.length - 1, 1)
             return save_shorter(call, index, index - 1, &found, &it)
-    if not call.may_wait:
-        return call._reply.null_array()
-    return call.wait(WAIT_FOR_LIST, timeout, 1, call.argc - 2)
+    return wait_or_null(call, WAIT_FOR_LIST, timeout, 1, call.argc - 2)
 
 
 cdef int blpop_command(Call call) except -1:

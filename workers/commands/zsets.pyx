@@ -14,6 +14,7 @@ from shardkv.number cimport parse_double, parse_int64, print_double
 from shardkv.ring cimport WAIT_FOR_ZSET
 from workers.call cimport Argument
 from workers.commands.elements cimport Scan, integer_between
+from workers.commands.popping cimport Popping, take_popping, wait_or_null
 from workers.commands.timeouts cimport timeout_seconds
 from workers.memory.dice cimport roll_below, sample_indexes
 from workers.memory.keyspace cimport Keyspace
@@ -295,33 +296,6 @@ cdef int zpopmax_command(Call call) except -1:
     return pop(call, True)
 
 
-cdef struct Popping:
-    int first               # of the keys
-    int keys
-    bint highest
-    int64_t count
-
-
-cdef int take_popping(Call call, int at, Popping *out) except -1:
-    # From the number of keys, at argument `at`, to the end.
-    cdef int64_t keys = integer_between(call, at, 1, INT64_MAX, "ERR numkeys should be greater than 0")
-    cdef int where
-    if keys > call.argc - at - 2:
-        raise CommandError(SYNTAX)
-    out.first, out.keys, out.count = at + 1, <int>keys, 1
-    where = at + 1 + out.keys
-    out.highest = call.is_option(where, b"max")
-    if not out.highest and not call.is_option(where, b"min"):
-        raise CommandError(SYNTAX)
-    if where + 1 < call.argc:
-        if where + 2 >= call.argc or not call.is_option(where + 1, b"count"):
-            raise CommandError(SYNTAX)
-        out.count = integer_between(call, where + 2, 1, INT64_MAX, "ERR count should be greater than 0")
-        if where + 3 < call.argc:
-            raise CommandError(SYNTAX)
-    return 0
-
-
 cdef bint pop_first(Call call, Popping *popping) except -1:
     # Pops from the first sorted set that exists; False: there is none, and no reply.
     cdef int key
@@ -334,8 +308,8 @@ cdef bint pop_first(Call call, Popping *popping) except -1:
             call._reply.header(c'*', 2)
             call._reply.bulk(call.argv[popping.first + key].bytes, call.argv[popping.first + key].length)
             take(
-                call, call.shard_of_key(key).keyspace, &zset, min(popping.count, <int64_t>zset.count), popping.highest,
-                True,
+                call, call.shard_of_key(key).keyspace, &zset, min(popping.count, <int64_t>zset.count),
+                popping.from_first, True,
             )
             return True
     return False
@@ -343,20 +317,18 @@ cdef bint pop_first(Call call, Popping *popping) except -1:
 
 cdef int zmpop_command(Call call) except -1:
     cdef Popping popping
-    take_popping(call, 1, &popping)
+    take_popping(call, 1, b"max", b"min", &popping)
     return 0 if pop_first(call, &popping) else call._reply.null_array()
 
 
 cdef int bzmpop_command(Call call) except -1:
     cdef Popping popping
     cdef int64_t timeout
-    take_popping(call, 2, &popping)
+    take_popping(call, 2, b"max", b"min", &popping)
     timeout = timeout_seconds(call, 1)
     if pop_first(call, &popping):
         return 0
-    if not call.may_wait:
-        return call._reply.null_array()
-    return call.wait(WAIT_FOR_ZSET, timeout, popping.first, popping.keys)
+    return wait_or_null(call, WAIT_FOR_ZSET, timeout, popping.first, popping.keys)
 
 
 cdef int pop_or_wait(Call call, bint highest) except -1:
@@ -378,9 +350,7 @@ cdef int pop_or_wait(Call call, bint highest) except -1:
             zset_item(keyspace.arena, &zset, &cursor, &item)
             reply_item(call, &item, True, False)
             return zset_remove_ranks(keyspace, &zset, zset.count - 1 if highest else 0, 1)
-    if not call.may_wait:
-        return call._reply.null_array()
-    return call.wait(WAIT_FOR_ZSET, timeout, 1, call.argc - 2)
+    return wait_or_null(call, WAIT_FOR_ZSET, timeout, 1, call.argc - 2)
 
 
 cdef int bzpopmin_command(Call call) except -1:
